@@ -1,0 +1,129 @@
+"""Owns a real redis-server of the tests' own: on loopback, without persistence, gone when the tests are."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+START_TIMEOUT = 10.0
+"""Seconds for the server to answer its first PING."""
+
+
+def free_port() -> int:
+    """Return a loopback port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _watch(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Have ``process`` killed when this one is gone: a test run that is killed leaves no server behind."""
+    wait_for_the_pipes_end = f"read _; kill -9 {process.pid}"
+    return subprocess.Popen(["/bin/sh", "-c", wait_for_the_pipes_end], stdin=subprocess.PIPE)
+
+
+class RedisServer:
+    """One server process. Tests that break it own one; all others share the session's.
+
+    Args:
+        options: more command line options, such as ``"--replicaof", "127.0.0.1 6379"``.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self.port = free_port()
+        self._options = options
+        self._folder: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of its database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise RuntimeError("these tests need the program redis-server (Redis 6.2 or newer) in PATH")
+        self._folder = tempfile.mkdtemp(prefix="asyncsched-redis-")
+        fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder]
+        quiet = ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
+        self._process = subprocess.Popen(
+            [binary, *fixed, *quiet, *self._options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._watcher = _watch(self._process)
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        give_up_at = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < give_up_at:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"redis-server ended at once with code {self._process.returncode}")
+            try:
+                self.command("PING")
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+        self.stop()
+        raise RuntimeError(f"redis-server on port {self.port} did not answer within {START_TIMEOUT:g} s")
+
+    def stop(self) -> None:
+        """End the process, gently if it lets us. Harmless when repeated."""
+        if self._watcher is not None:  # first, for the server's pid may soon be another's
+            self._watcher.terminate()
+            self._watcher.communicate()
+            self._watcher = None
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            try:
+                self._process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self.stop()
+
+    def restart(self) -> None:
+        """Stop and start again on the same port: it comes back empty."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop it in mid-air: connections stay open, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after ``freeze``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def command(self, *words: str) -> str:
+        """Run one command whose answer is one line; return that line, such as ``+PONG``."""
+        request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
+            connection.sendall(request.encode())
+            with connection.makefile("rb") as answers:
+                answer = answers.readline().decode().rstrip()
+        if not answer or answer.startswith("-LOADING"):
+            raise ConnectionError(f"redis-server is not ready: {answer!r}")
+        return answer
