@@ -1,0 +1,22 @@
+"""Owns what asyncio leaves to its users about cancelling tasks."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def is_being_cancelled() -> bool:
+    """Return whether somebody cancels this task: if not, a ``CancelledError`` was raised by what it calls."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def cancel_until_ended(*tasks: asyncio.Future[None]) -> None:
+    """Cancel ``tasks`` until they have ended: a client library may swallow a cancellation that comes in mid-command.
+
+    It waits in real time, whatever the scheduler's clock: what it bounds is the work of the event loop itself.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.5)

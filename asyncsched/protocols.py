@@ -1,0 +1,114 @@
+"""Owns the protocols that users and stores implement. Knows no implementation of any of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
+    from asyncsched._run import RunContext
+
+
+@runtime_checkable
+class Trigger(Protocol):
+    """A rule that yields fire times: a pure function of ``after``, without state and without a clock."""
+
+    def next_fire_time(self, after: datetime) -> datetime | None:
+        """Return the first fire time strictly later than ``after`` (both aware), or ``None`` for never again.
+
+        The answer is the same in every process and at every time of asking.
+        """
+        ...
+
+
+@runtime_checkable
+class Handler(Protocol):
+    """What a job does, as three awaitables; see ``docs/handlers.md`` for the life of a run."""
+
+    async def exec(self, ctx: RunContext) -> None:
+        """Do the work. Raising fails the run at once."""
+        ...
+
+    async def error(self) -> Exception:
+        """Wait for the next error that the work reports. The run goes on, and will end as ``failed``."""
+        ...
+
+    async def done(self) -> None:
+        """Wait until the work says that it is complete. The run ends when this and ``exec`` have returned."""
+        ...
+
+
+class Timer(Protocol):
+    """What ``Clock.call_at`` and ``Clock.call_later`` return."""
+
+    def cancel(self) -> None:
+        """Forget the call. Harmless after it was made, and when repeated."""
+        ...
+
+
+class Clock(Protocol):
+    """All that the engine knows of time. Wall time decides *when*, monotonic time decides *how long*."""
+
+    def time(self) -> float:
+        """Return the wall clock: seconds since the Unix epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since an arbitrary start; never set back, and counting the time a system sleeps."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Call back once ``time()`` has reached ``when``, never before; a step of the wall clock counts within 1 s."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call back once ``monotonic()`` has risen by ``delay`` seconds, never before."""
+        ...
+
+
+class Store(Protocol):
+    """Where a cluster decides. Every waiting method is bounded in time by the store itself.
+
+    A method that cannot decide raises ``StoreUnavailableError``: the caller then knows nothing, and either repeats
+    the same request or releases what it may have won.
+    """
+
+    @property
+    def refresh_interval(self) -> float | None:
+        """Seconds between two calls of ``refresh``; ``None``: never needed."""
+        ...
+
+    async def refresh(self) -> None:
+        """Fetch what ``time`` and ``is_paused`` answer from."""
+        ...
+
+    def time(self) -> float | None:
+        """Return the store's wall clock now, in seconds since the epoch; ``None`` before the first contact."""
+        ...
+
+    def is_paused(self, job: str) -> bool:
+        """Return whether the job is paused, as of the last ``refresh`` or ``set_paused``."""
+        ...
+
+    async def set_paused(self, job: str, paused: bool) -> None:
+        """Pause or resume a job for every node, until further notice."""
+        ...
+
+    async def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
+        """Decide all ``requests``, each atomically; the answers stand in the same order."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Renewal]:
+        """Extend each lease by its ``lock_ttl`` if it is still its owner's. Never creates a missing key."""
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """Free what is still the owner's; answer, for each lease, whether anything was."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the store made for itself. It may be used again afterwards."""
+        ...
