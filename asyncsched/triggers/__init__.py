@@ -1,0 +1,21 @@
+"""Owns the rules that yield fire times. Pure time: no state, no clock, no I/O, no asyncio.
+
+A trigger answers one question, ``next_fire_time(after)``: the first fire time strictly later than ``after``,
+or ``None`` for never again. The answer depends on nothing else, so every node and every restart sees the same
+fire times.
+
+All triggers here are immutable, hashable, equal by value and picklable, and join with ``|``. They take any
+aware ``after`` and refuse a naive one with ``ConfigurationError``. Instants later than the year 9999 (UTC)
+are ``None``.
+"""
+
+from __future__ import annotations
+
+from asyncsched._instants import EPOCH
+from asyncsched.triggers._cron import Cron
+from asyncsched.triggers._daily import Daily
+from asyncsched.triggers._every import Every
+from asyncsched.triggers._once import Once
+from asyncsched.triggers._union import Union
+
+__all__ = ["EPOCH", "Cron", "Daily", "Every", "Once", "Union"]

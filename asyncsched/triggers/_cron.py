@@ -1,0 +1,98 @@
+"""Owns cron expressions as a trigger. The authority is Debian's: crontab(5) for fields, cron(8) for DST.
+
+cronsim, which reads and steps expressions, keeps to the same authority. It is used in plain wall time only,
+where no clock jumps, and ``_wall`` does the rest. Stepping in a time zone, cronsim 2.8 answers with an
+instant in the past from inside a repeated hour, loses fires where a clock is not changed by or at a full
+hour, and exempts expressions with seconds from the rule below (each is in ``test_cron.py``).
+
+Two of Debian's rules are odd enough to cite:
+
+* Which jobs are special at a DST change: "Only jobs that run at a particular time (not specified as @hourly,
+  nor with '*' in the hour or minute specifier) are affected", cron(8). It is the first character that counts,
+  so ``*/15`` is a wildcard and ``0-59/15`` is not. Seconds are no field of Debian's and do not count.
+* Which days match: "If both fields are restricted (i.e., don't contain the "*" character), the command will
+  be run when either field matches the current time", crontab(5). Here too it is the first character that
+  counts: with ``*/2`` in one of the two, both must match.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from cronsim import CronSim, CronSimError
+
+from asyncsched._instants import require_aware
+from asyncsched.exceptions import ConfigurationError
+from asyncsched.triggers._cron_fields import cron_fields
+from asyncsched.triggers._union import Joinable
+from asyncsched.triggers._wall import next_elapsed, next_fixed
+from asyncsched.triggers._zones import zone, zone_argument
+
+_ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  wall time is naive by nature
+
+
+@dataclass(init=False, repr=False, frozen=True, slots=True)
+class Cron(Joinable):
+    """Fires when a local clock matches a cron expression.
+
+    At a DST change an expression whose minute and hour both do not begin with ``*`` behaves like ``Daily``:
+    what the clock skips fires once at the end of the gap, what it repeats fires in the first pass. All others
+    follow the time that elapses: they fire in both passes, and what is skipped does not exist.
+
+    Args:
+        expression: five fields (minute, hour, day of month, month, day of week), six with seconds first, or
+            one of ``@hourly @daily @midnight @weekly @monthly @yearly @annually``. Equality looks at this
+            text.
+        timezone: an IANA key or a ``tzinfo``.
+
+    Raises:
+        ConfigurationError: an expression against the rules (``_cron_fields``), one whose day never comes,
+            such as the 30th of February, or an unknown time zone.
+    """
+
+    expression: str
+    timezone: tzinfo
+    _follows_elapsed: bool = field(compare=False)
+    _steps: CronSim = field(compare=False)  # never stepped itself: each question steps a copy
+
+    def __init__(self, expression: str, timezone: str | tzinfo = "UTC") -> None:
+        fields = cron_fields(expression)
+        object.__setattr__(self, "expression", " ".join(expression.split()))
+        object.__setattr__(self, "timezone", zone(timezone))
+        object.__setattr__(self, "_follows_elapsed", any(text.startswith("*") for text in fields[-5:-3]))
+        object.__setattr__(self, "_steps", _simulation(expression, fields))
+
+    def next_fire_time(self, after: datetime) -> datetime | None:
+        """Return the first fire time strictly later than ``after``, in the trigger's time zone.
+
+        ``None`` also means that no date matches: the calendar repeats, so 50 years without one settle it.
+
+        Raises:
+            ConfigurationError: ``after`` is not an aware datetime.
+        """
+        rule = next_elapsed if self._follows_elapsed else next_fixed
+        return rule(require_aware(after, what="next_fire_time()"), self.timezone, self._next_wall)
+
+    def _next_wall(self, shown: datetime) -> datetime | None:
+        steps = copy(self._steps)
+        steps.dt = shown.replace(microsecond=0)
+        try:
+            return next(steps, None)
+        except OverflowError:
+            return None
+
+    def __reduce__(self) -> tuple[type[Cron], tuple[str, tzinfo]]:
+        """Pickle what the user gave: a cronsim object would tie the pickle to one version of cronsim."""
+        return type(self), (self.expression, self.timezone)
+
+    def __repr__(self) -> str:
+        return f"Cron({self.expression!r}{zone_argument(self.timezone)})"
+
+
+def _simulation(expression: str, fields: tuple[str, ...]) -> CronSim:
+    try:
+        return CronSim(" ".join(fields), _ANY_DAY)
+    except CronSimError:  # the fields are valid, so this is the one thing cronsim finds out beyond them
+        raise ConfigurationError(f"cron {expression!r}: the day of month never comes in the given months") from None

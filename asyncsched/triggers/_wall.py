@@ -1,0 +1,156 @@
+"""Owns what a local clock does: how wall times become instants where clocks are put forward or back.
+
+Triggers step in plain wall time, where no clock ever jumps (a naive ``datetime``: the date and time on the
+clock's face), and everything about daylight saving time is decided here. The authority is Debian's cron,
+cron(8), "Notes":
+
+* jobs at fixed times "which would have run in the time that was skipped will be run soon after the change",
+  and "those jobs that fall into the repeated time will not be re-run": ``next_fixed``;
+* "jobs which are specified with wildcards are run based on the new time immediately": ``next_elapsed``.
+
+We go further than Debian in two ways. Debian calls a change of three hours or more a correction of the clock
+and drops what was skipped; we know that it is a rule of the zone, so a skipped day (Pacific/Apia, 2011-12-30)
+loses nothing either. And several fixed times within one gap fire once, not once each: they are one instant.
+
+The fold (PEP 495) says which pass of a repeated time is meant. At a gap or a repetition, a wall time has two
+offsets: ``fold=0`` gives the one before the change, ``fold=1`` the one after it.
+
+    gap         before < after      wall times between do not exist
+    repetition  before > after      wall times come twice: first pass with ``before``, second with ``after``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import MAXYEAR, UTC, datetime, timedelta, tzinfo
+
+Step = Callable[[datetime], datetime | None]
+"""A rule in plain wall time: the first wall time strictly later than the given one. Both naive."""
+
+_MICROSECOND = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One change of a zone's offset. ``instant`` is the whole second at which it happens, naive in UTC."""
+
+    instant: datetime
+    before: timedelta
+    after: timedelta
+
+    @property
+    def is_gap(self) -> bool:
+        return self.before < self.after
+
+    @property
+    def old_wall(self) -> datetime:
+        """Where the clock stands when it is changed: the excluded end of a repetition's first pass."""
+        return self.instant + self.before
+
+    @property
+    def new_wall(self) -> datetime:
+        """Where it is put: the first wall time after a gap, or the one with which a second pass begins."""
+        return self.instant + self.after
+
+
+def next_fixed(after: datetime, tz: tzinfo, step: Step) -> datetime | None:
+    """Return the next instant of a rule of fixed times: each wall time fires once.
+
+    A wall time fires at the first instant at which the local clock shows it *or a later one*: that one
+    sentence puts a time inside a gap at the gap's end and a repeated time in its first pass. So what is still
+    to come is what lies beyond the latest wall time that the clock has ever shown.
+    """
+    local = _local(after, tz)
+    if local is None:
+        return None
+    shown = local.replace(tzinfo=None)
+    change = _change_at(shown, tz)
+    if change and local.utcoffset() == change.after:  # in the second pass, all of the first has been shown
+        shown = change.old_wall - _MICROSECOND
+    wall = step(shown)
+    if wall is None:
+        return None
+    change = _change_at(wall, tz)
+    return _aware(change.new_wall if change and change.is_gap else wall, tz)
+
+
+def next_elapsed(after: datetime, tz: tzinfo, step: Step) -> datetime | None:
+    """Return the next instant at which the local clock shows a wall time of the rule.
+
+    Repeated wall times fire in both passes, and those inside a gap never: the rule follows the time that
+    elapses.
+    """
+    local = _local(after, tz)
+    if local is None:
+        return None
+    shown = local.replace(tzinfo=None)
+    change = _change_at(shown, tz)
+    if change is None:
+        return _existing(step(shown), tz, step)
+    if local.utcoffset() == change.before:
+        wall = step(shown)
+        if wall is not None and wall < change.old_wall:
+            return _aware(wall, tz)
+        shown = change.new_wall - _MICROSECOND
+    wall = step(shown)
+    if wall is not None and wall < change.old_wall:
+        return _aware(wall, tz, fold=1)
+    return _existing(wall, tz, step)
+
+
+def _existing(wall: datetime | None, tz: tzinfo, step: Step) -> datetime | None:
+    """Return ``wall``, or the next wall time of the rule that is not inside a gap, as its first instant."""
+    while wall is not None:
+        change = _change_at(wall, tz)
+        if change is None or not change.is_gap:
+            return _aware(wall, tz)
+        wall = step(change.new_wall - _MICROSECOND)
+    return None
+
+
+def _local(after: datetime, tz: tzinfo) -> datetime | None:
+    """Return ``after`` on the local clock, or ``None`` if that clock shows the year 10 000.
+
+    The way leads through UTC: ``astimezone`` to a datetime's own zone returns it as it is, with a fold that
+    may mean nothing and a wall time that may not exist.
+    """
+    try:
+        return after.astimezone(UTC).astimezone(tz)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=tz) if after.year == 1 else None
+
+
+def _aware(wall: datetime, tz: tzinfo, fold: int = 0) -> datetime | None:
+    """Return the instant of an existing wall time, or ``None`` if it is later than the year 9999 in UTC."""
+    instant = wall.replace(tzinfo=tz, fold=fold)
+    if wall.year < MAXYEAR:
+        return instant
+    try:
+        instant.astimezone(UTC)
+    except OverflowError:
+        return None
+    return instant
+
+
+def _change_at(wall: datetime, tz: tzinfo) -> _Change | None:
+    """Return the change that makes ``wall`` missing or repeated, or ``None`` if it is neither."""
+    before, after = _offset(wall, tz, fold=0), _offset(wall, tz, fold=1)
+    if before == after:
+        return None
+    # The change lies later than `early` and not later than `late`. tzinfo does not tell when, so it is
+    # searched for.
+    second = wall.replace(microsecond=0, fold=0)
+    early, late = second - max(before, after), second - min(before, after)
+    while late - early > _SECOND:
+        middle = early + (late - early) // _SECOND // 2 * _SECOND
+        if middle.replace(tzinfo=UTC).astimezone(tz).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return _Change(late, before, after)
+
+
+def _offset(wall: datetime, tz: tzinfo, fold: int) -> timedelta:
+    return wall.replace(tzinfo=tz, fold=fold).utcoffset() or timedelta()
