@@ -1,0 +1,187 @@
+"""Owns real time: the only module that reads a clock or waits for one.
+
+Two clocks, two questions: the wall clock says *when* a job is due, the monotonic clock says *how long* a lease, a delay
+or a retry takes. The event loop's own timers count on a clock that stands still while the machine sleeps and knows
+nothing of steps of the wall clock, so no timer of the loop is ever set further ahead than ``SLICE``: a step, or the
+end of a suspend, is noticed within that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncsched.protocols import Clock
+
+SLICE = 1.0
+"""Longest wait, in seconds, between two looks at the clocks while somebody waits for one of them."""
+
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def boottime() -> float:
+    """Return seconds that go on while the system sleeps, where it has such a clock; else ``time.monotonic()``."""
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+def now_us(clock: Clock) -> int:
+    """Return the clock's wall time in microseconds since the epoch, never rounded up.
+
+    ``us / 1e6 <= clock.time()`` holds for the result and for no larger one, so a timer that was set for ``us / 1e6``
+    always finds its tick due, and nothing is due before.
+    """
+    now = clock.time()
+    us = int(now * 1e6) + 1
+    while us / 1e6 > now:
+        us -= 1
+    return us
+
+
+async def sleep(clock: Clock, delay: float) -> None:
+    """Wait ``delay`` seconds of the clock's monotonic time."""
+    woken = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    call = clock.call_later(delay, wake)
+    try:
+        await woken
+    finally:
+        call.cancel()
+
+
+async def wait_until_set(clock: Clock, event: asyncio.Event, timeout: float) -> bool:
+    """Wait for ``event``, at most ``timeout`` seconds of the clock's monotonic time; return whether it is set."""
+    if not event.is_set() and timeout > 0:
+        # setting another's event would lie to its other waiters: race the two on an event of our own
+        either = asyncio.Event()
+        waiter = asyncio.ensure_future(event.wait())
+        waiter.add_done_callback(lambda _: either.set())
+        call = clock.call_later(timeout, either.set)
+        try:
+            await either.wait()
+        finally:
+            call.cancel()
+            waiter.cancel()
+    return event.is_set()
+
+
+class PendingCall:
+    """A call to come. A cancelled one stays in its heap and is dropped when it comes up."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        """Forget the call."""
+        self.callback = None
+
+
+class CallQueue:
+    """The pending calls of one clock, by their instant on it."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, PendingCall]] = []
+        self._order = count()
+
+    def push(self, when: float, callback: Callable[[], object]) -> PendingCall:
+        """Add a call for the instant ``when``."""
+        call = PendingCall(callback)
+        heappush(self._heap, (when, next(self._order), call))
+        return call
+
+    def next_at(self) -> float | None:
+        """Return the instant of the next call, or ``None``."""
+        while self._heap and self._heap[0][2].callback is None:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> list[PendingCall]:
+        """Remove and return the calls whose instant is not after ``now``, in order."""
+        due = []
+        while (when := self.next_at()) is not None and when <= now:
+            due.append(heappop(self._heap)[2])
+        return due
+
+
+def make_calls(calls: list[PendingCall]) -> None:
+    """Make each call, unless an earlier one of the list has cancelled it; raise the first error after the last call."""
+    failure: BaseException | None = None
+    for call in calls:
+        if call.callback is not None:
+            try:
+                call.callback()
+            except BaseException as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+class SystemClock:
+    """The machine's clocks, waited for on the running event loop with a single timer."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._walls, self._monotonics = CallQueue(), CallQueue()
+
+    def time(self) -> float:
+        """Return the wall clock: seconds since the Unix epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that are never set back and count the time a system sleeps, where it has such a clock."""
+        return boottime()
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> PendingCall:
+        """Call back once the wall clock has reached ``when`` (seconds since the epoch), never before."""
+        self._adopt_running_loop()
+        call = self._walls.push(when, callback)
+        self._arm(when - self.time())
+        return call
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> PendingCall:
+        """Call back after ``delay`` seconds of monotonic time, never before."""
+        self._adopt_running_loop()
+        call = self._monotonics.push(self.monotonic() + delay, callback)
+        self._arm(delay)
+        return call
+
+    def _adopt_running_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # calls made on an earlier loop ended with it
+            self._loop, self._timer = loop, None
+            self._walls, self._monotonics = CallQueue(), CallQueue()
+
+    def _arm(self, wait: float) -> None:
+        """Make sure of a look at the clocks within ``wait`` seconds, or ``SLICE``."""
+        assert self._loop is not None
+        wait = min(max(wait, 0.0), SLICE)
+        at = self._loop.time() + wait
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_at = self._loop.call_at(at, self._wake), at
+
+    def _wake(self) -> None:
+        self._timer = None
+        try:
+            make_calls(self._monotonics.pop_due(self.monotonic()) + self._walls.pop_due(self.time()))
+        finally:
+            wall_at, monotonic_at = self._walls.next_at(), self._monotonics.next_at()
+            if wall_at is not None:
+                self._arm(wall_at - self.time())
+            if monotonic_at is not None:
+                self._arm(monotonic_at - self.monotonic())

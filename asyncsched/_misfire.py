@@ -1,0 +1,69 @@
+"""Owns the decision what a late look at the timeline means: which tick runs, which were missed, what is next.
+
+A plain function over plain values: no clock, no I/O.
+
+        tick        newer ticks that are due too            now        next
+    ─────┼──────────────┼──────────────┼─────────────────────┼──────────┼────▶
+       missed         missed        runs, if now - tick <= grace; else missed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+Step = Callable[[int], int | None]
+"""Next fire time after the given one, both in microseconds since the epoch."""
+
+STEPS_AT_ONCE = 1000
+"""Fire times that one decision walks over: after a long suspend the rest waits for the next turn of the loop."""
+
+
+class Grid(Protocol):
+    """A trigger whose fire times need not be walked over: the fixed interval."""
+
+    @property
+    def interval_us(self) -> int:
+        """Microseconds between two fire times."""
+        ...
+
+    def count_between(self, after_us: int, until_us: int) -> int:
+        """Return how many fire times lie later than the one and not later than the other."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be done with a job whose tick has come."""
+
+    run_us: int | None
+    """The tick to run; ``None``: none of them."""
+    next_us: int | None
+    """The next tick to wait for; not later than now if the walk was cut short. ``None``: never again."""
+    missed: int = 0
+    first_missed_us: int = 0
+    last_missed_us: int = 0
+
+
+def coalesce(
+    tick_us: int, now_us: int, grace_us: int | None, step: Step, grid: Grid | None = None, limit: int = STEPS_AT_ONCE
+) -> Due:
+    """Decide about ``tick_us`` and all later ticks up to ``now_us``: the newest runs, unless it is too late.
+
+    With ``grid`` the walk over the ticks is a single step.
+    """
+    newest_us, missed, last_missed_us = tick_us, 0, 0
+    next_us = step(tick_us)
+    if grid is not None and next_us is not None and next_us <= now_us:
+        missed = grid.count_between(tick_us, now_us)
+        newest_us = tick_us + missed * grid.interval_us
+        last_missed_us, next_us = newest_us - grid.interval_us, step(newest_us)
+    while next_us is not None and next_us <= now_us:
+        missed, last_missed_us, newest_us = missed + 1, newest_us, next_us
+        if missed >= limit:
+            return Due(None, newest_us, missed, tick_us, last_missed_us)
+        next_us = step(newest_us)
+    if grace_us is not None and now_us - newest_us > grace_us:
+        return Due(None, next_us, missed + 1, tick_us, newest_us)
+    return Due(newest_us, next_us, missed, tick_us, last_missed_us)
