@@ -1,0 +1,213 @@
+"""Owns the store that needs no server: the cluster protocol in plain Python, for schedulers that share the
+object.
+
+It is the model of the protocol: what ``lua/claim.lua`` decides in Redis is decided here by the same steps in
+the same order, and one contract suite runs against both. Knows no I/O: nothing here ever waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asyncsched._clock import SystemClock
+from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Renewal, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncsched._grants import ClaimRequest, Lease
+    from asyncsched.protocols import Clock
+
+AHEAD_US = 5_000
+"""How far ahead of the clock a tick may lie and still be claimed, as in Redis."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lock as somebody holds it."""
+
+    owner: str
+    fence: int
+    until: float
+    """Instant of the monotonic clock."""
+
+
+@dataclass(slots=True)
+class _Record:
+    """The newest decided tick."""
+
+    tick_us: int
+    run: str
+    fence: int
+    verdict: Verdict
+    """What ``run`` was answered: ``WON``, or why the tick was consumed."""
+    until: float
+    """Instant of the monotonic clock."""
+
+
+@dataclass(slots=True)
+class _JobState:
+    """All that is known of one job: the five keys that it has in Redis."""
+
+    fence: int = 0
+    record: _Record | None = None
+    locks: dict[LockType, _Held] = field(default_factory=dict)
+
+    def expire(self, now: float) -> None:
+        """Forget what has ended at ``now`` (monotonic)."""
+        if self.record is not None and self.record.until <= now:
+            self.record = None
+        self.locks = {lock_type: held for lock_type, held in self.locks.items() if held.until > now}
+
+    def owned(self, owner: str) -> set[LockType]:
+        return {lock_type for lock_type, held in self.locks.items() if held.owner == owner}
+
+
+class MemoryStore:
+    """A store in this process: schedulers given the same object are one cluster.
+
+    Args:
+        clock: what decides when a tick is due and when a lease ends; ``None``: the system's.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = SystemClock() if clock is None else clock
+        self._jobs: dict[str, _JobState] = {}
+        self._paused: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore jobs={len(self._jobs)} paused={len(self._paused)}>"
+
+    @property
+    def refresh_interval(self) -> float | None:
+        """``None``: there is nothing to fetch."""
+        return None
+
+    async def refresh(self) -> None:
+        """Do nothing: ``time`` and ``is_paused`` are never out of date."""
+
+    def time(self) -> float | None:
+        """Return the clock's wall time, in seconds since the epoch."""
+        return self._clock.time()
+
+    def is_paused(self, job: str) -> bool:
+        """Return whether the job is paused now."""
+        return job in self._paused
+
+    async def set_paused(self, job: str, paused: bool) -> None:
+        """Pause or resume a job for every scheduler that shares this object."""
+        if paused:
+            self._paused.add(job)
+        else:
+            self._paused.discard(job)
+
+    async def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
+        """Decide all ``requests``; the answers stand in the same order."""
+        return [self._decide(request, self._job(request.job)) for request in requests]
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Renewal]:
+        """Extend each lease by its ``lock_ttl`` if it is still its owner's."""
+        return [self._renew(lease, self._job(lease.job)) for lease in leases]
+
+    async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """Free what is still the owner's; answer, for each lease, whether anything was."""
+        return [_free(self._job(lease.job), lease.owner, set(lease.locks)) for lease in leases]
+
+    async def close(self) -> None:
+        """Do nothing: what other schedulers know stays."""
+
+    def _job(self, name: str) -> _JobState:
+        job = self._jobs.setdefault(name, _JobState())
+        job.expire(self._clock.monotonic())
+        return job
+
+    def _decide(self, request: ClaimRequest, job: _JobState) -> ClaimAnswer:
+        ticking = request.kind is ClaimKind.TICK
+        recorded = ticking and request.one_server
+        now_us = round(self._clock.time() * 1_000_000)
+        record = job.record if recorded else None
+        newest = max(record.tick_us if record else 0, request.remembered_us) if recorded else 0
+        mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
+
+        if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(_locks_of(request)):
+            return self._repeat_grant(request, job, newest)
+        if mine and record:
+            return ClaimAnswer(record.verdict, newest_us=newest)
+        if request.job in self._paused:
+            return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
+        if recorded and (record or request.remembered_us) and request.tick_us <= newest:
+            return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest)
+        if ticking and request.tick_us > now_us + AHEAD_US:
+            return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now_us) / 1e6, newest_us=newest)
+        if recorded and not record and request.remembered_us:
+            return self._consume(request, job, Verdict.LOST_RECORD)
+        if LockType.START in _locks_of(request) and LockType.START in job.locks:
+            return ClaimAnswer(Verdict.ELSEWHERE)
+        if request.no_overlap and LockType.OVERLAP in job.locks:
+            return self._consume(request, job, Verdict.OVERLAP) if recorded else ClaimAnswer(Verdict.OVERLAP)
+        return self._grant(request, job, now_us)
+
+    def _repeat_grant(self, request: ClaimRequest, job: _JobState, newest: int) -> ClaimAnswer:
+        """Answer an owner that was granted this before: with the same grant, if it still has all of its
+        leases.
+
+        A lease that has ended is never made again: see ``lua/claim.lua``.
+        """
+        locks = _locks_of(request)
+        ticked = LockType.SERVER not in locks or (job.record is not None and job.record.tick_us >= request.tick_us)
+        if not ticked or not job.owned(request.owner).issuperset(locks):
+            _free(job, request.owner, {LockType.SERVER, LockType.OVERLAP} & set(locks))
+            return ClaimAnswer(Verdict.LOST_RECORD, newest_us=newest)
+        now = self._clock.monotonic()
+        if LockType.SERVER in locks and job.record is not None and job.record.tick_us == request.tick_us:
+            job.record.until = now + request.retain_for
+        for lock_type in locks:
+            job.locks[lock_type].until = now + request.lock_ttl
+        return ClaimAnswer(Verdict.WON, fence=job.locks[locks[-1]].fence, newest_us=newest)
+
+    def _consume(self, request: ClaimRequest, job: _JobState, verdict: Verdict) -> ClaimAnswer:
+        fence = job.record.fence if job.record else job.fence
+        self._write_record(request, job, fence, verdict)
+        return ClaimAnswer(verdict, newest_us=request.tick_us)
+
+    def _grant(self, request: ClaimRequest, job: _JobState, now_us: int) -> ClaimAnswer:
+        job.fence = max(job.fence + 1, now_us)
+        locks = _locks_of(request)
+        until = self._clock.monotonic() + request.lock_ttl
+        job.locks.update((lock_type, _Held(request.owner, job.fence, until)) for lock_type in locks)
+        if LockType.SERVER not in locks:
+            return ClaimAnswer(Verdict.WON, fence=job.fence)
+        self._write_record(request, job, job.fence, Verdict.WON)
+        return ClaimAnswer(Verdict.WON, fence=job.fence, newest_us=request.tick_us)
+
+    def _write_record(self, request: ClaimRequest, job: _JobState, fence: int, verdict: Verdict) -> None:
+        until = self._clock.monotonic() + request.retain_for
+        job.record = _Record(request.tick_us, request.owner, fence, verdict, until)
+
+    def _renew(self, lease: Lease, job: _JobState) -> Renewal:
+        locks = [lock_type for lock_type in lease.locks if lock_type in (LockType.SERVER, LockType.OVERLAP)]
+        for lock_type in locks:
+            held = job.locks.get(lock_type)
+            if held is None or (held.owner, held.fence) != (lease.owner, lease.fence):
+                overtaken = job.record is not None and job.record.fence > lease.fence
+                return Renewal.SUPERSEDED if overtaken and locks == [LockType.SERVER] else Renewal.LOST
+        for lock_type in locks:
+            job.locks[lock_type].until = self._clock.monotonic() + lease.lock_ttl
+        return Renewal.HELD
+
+
+def _locks_of(request: ClaimRequest) -> tuple[LockType, ...]:
+    """Return the locks that a grant of ``request`` takes; ``overlap``, the one that excludes, stands last."""
+    locks: tuple[LockType, ...] = ()
+    if request.one_server and request.kind is not ClaimKind.TRIGGER:
+        locks = (LockType.SERVER,) if request.kind is ClaimKind.TICK else (LockType.START,)
+    return (*locks, LockType.OVERLAP) if request.no_overlap else locks
+
+
+def _free(job: _JobState, owner: str, locks: set[LockType]) -> bool:
+    """Drop those of ``locks`` that ``owner`` holds, never the tick record; answer whether there were any."""
+    freed = job.owned(owner) & locks
+    for lock_type in freed:
+        del job.locks[lock_type]
+    return bool(freed)

@@ -1,0 +1,190 @@
+"""Owns the backends that the contract suite runs against, and short ways to write its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Lease, LockType, Verdict
+from asyncsched.stores.memory import MemoryStore
+from asyncsched.testing import FakeClock
+
+if TYPE_CHECKING:
+    from asyncsched.protocols import Store
+
+SERVER, OVERLAP, START, TICK = LockType.SERVER, LockType.OVERLAP, LockType.START, LockType.TICK
+
+LOCK_TTL = 60.0
+"""Seconds: longer than any test."""
+
+SHORT_TTL = 0.15
+"""Seconds: short enough to wait for its end on a real server."""
+
+
+class MemoryBackend:
+    """One ``MemoryStore``: its nodes share the object."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.shared = MemoryStore(clock=self.clock)
+
+    def store(self) -> Store:
+        return self.shared
+
+    def now_us(self) -> int:
+        return round(self.clock.time() * 1e6)
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+
+    async def lose_everything(self) -> None:
+        self.shared._jobs.clear()
+
+    async def lose(self, job: str, lock_type: LockType) -> None:
+        state = self.shared._jobs[job]
+        if lock_type is TICK:
+            state.record = None
+        else:
+            del state.locks[lock_type]
+
+    async def close(self) -> None:
+        await self.shared.close()
+
+
+class RedisBackend:
+    """Stores on one server, each with a client of its own."""
+
+    def __init__(self, clock: Any = time) -> None:
+        self.clock = clock
+        self.clients: list[Any] = []
+        self.raw = self.client()
+
+    def client(self, **options: Any) -> Any:
+        client = self.new_client(**options)
+        self.clients.append(client)
+        return client
+
+    def new_client(self, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def store(self, **options: Any) -> Any:
+        from asyncsched.stores.redis import RedisStore
+
+        return RedisStore(self.client(), **options)
+
+    def now_us(self) -> int:
+        return round(self.clock.time() * 1e6)
+
+    async def pass_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def lose_everything(self) -> None:
+        await self.raw.flushall()
+
+    async def lose(self, job: str, lock_type: LockType) -> None:
+        assert await self.raw.delete(f"schedule:jobLock:{job}:{lock_type}") == 1
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.connection_pool.disconnect()
+
+
+class FakeRedisBackend(RedisBackend):
+    """``fakeredis`` on a fake clock: expiry and TIME follow it, and so do the stores' monotonic readings."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        import fakeredis
+
+        clock = FakeClock()
+        stopped = SimpleNamespace(time=clock.time)
+        # Private names of fakeredis, kept in this one place.
+        monkeypatch.setattr("fakeredis._socket._base.time", stopped)
+        monkeypatch.setattr("fakeredis.commands_mixins.server_mixin.time", stopped)
+        monkeypatch.setattr("asyncsched.stores.redis.boottime", clock.monotonic)
+        self.server = fakeredis.FakeServer()
+        super().__init__(clock)
+
+    def new_client(self, **options: Any) -> Any:
+        import fakeredis
+
+        return fakeredis.FakeAsyncRedis(server=self.server, **options)
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+
+
+class RealRedisBackend(RedisBackend):
+    """A real redis-server: the only judge of what the scripts do."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__()
+
+    def new_client(self, **options: Any) -> Any:
+        import redis.asyncio
+
+        return redis.asyncio.Redis.from_url(self.url, **options)
+
+
+Backend = MemoryBackend | RedisBackend
+
+
+def tick(
+    tick_us: int,
+    owner: str = "n1:r1",
+    job: str = "report",
+    *,
+    one_server: bool = True,
+    no_overlap: bool = False,
+    lock_ttl: float = LOCK_TTL,
+    retain_for: float = 1_000.0,
+    remembered_us: int = 0,
+) -> ClaimRequest:
+    """A claim of a fire time."""
+    return ClaimRequest(
+        job, ClaimKind.TICK, owner, tick_us, one_server, no_overlap, lock_ttl, retain_for, remembered_us
+    )
+
+
+def start(
+    owner: str = "n1:r1",
+    job: str = "report",
+    *,
+    one_server: bool = True,
+    no_overlap: bool = False,
+    lock_ttl: float = LOCK_TTL,
+) -> ClaimRequest:
+    """A claim of the immediate run."""
+    return ClaimRequest(job, ClaimKind.START, owner, 0, one_server, no_overlap, lock_ttl, 1_000.0)
+
+
+def trigger(
+    owner: str = "n1:r1", job: str = "report", *, one_server: bool = False, no_overlap: bool = True
+) -> ClaimRequest:
+    """A claim of a run that somebody asked for."""
+    return ClaimRequest(job, ClaimKind.TRIGGER, owner, 0, one_server, no_overlap, LOCK_TTL, 1_000.0)
+
+
+async def decide(store: Store, request: ClaimRequest) -> ClaimAnswer:
+    """Claim one thing."""
+    (answer,) = await store.claim([request])
+    return answer
+
+
+async def verdict(store: Store, request: ClaimRequest) -> Verdict:
+    """Claim one thing, for its verdict only."""
+    return (await decide(store, request)).verdict
+
+
+def lease(request: ClaimRequest, fence: int, *locks: LockType, lock_ttl: float = LOCK_TTL) -> Lease:
+    """What a grant of ``request`` holds."""
+    return Lease(request.job, request.owner, fence, locks, lock_ttl)
+
+
+async def won(store: Store, request: ClaimRequest, *locks: LockType) -> Lease:
+    """Claim one thing that must be granted, and return its lease."""
+    answer = await decide(store, request)
+    assert answer.verdict is Verdict.WON
+    return lease(request, answer.fence, *locks, lock_ttl=request.lock_ttl)

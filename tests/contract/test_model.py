@@ -1,0 +1,147 @@
+"""The scripts and the memory store decide alike: the same random sequences, under the same clock, step by step."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _contract import OVERLAP, SERVER, START, FakeRedisBackend
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Lease
+from asyncsched.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from asyncsched.protocols import Store
+
+TICKS_AHEAD_US = st.sampled_from([-3_000_000, -2_000_000, -1_000_000, 0, 4_000, 6_000, 1_000_000])
+OWNERS = st.sampled_from(["n1:a", "n1:b", "n2:a", "n2:b"])
+JOBS = st.sampled_from(["x", "y"])
+
+PASSING = [0.503, 1.007, 2.013, 5.017]
+"""Seconds. Their sums never meet an expiry to the millisecond, where Redis itself leaves open who comes first."""
+
+CLAIM = st.fixed_dictionaries(
+    {
+        "job": JOBS,
+        "kind": st.sampled_from([ClaimKind.TICK, ClaimKind.TICK, ClaimKind.START, ClaimKind.TRIGGER]),
+        "owner": OWNERS,
+        "ahead_us": TICKS_AHEAD_US,
+        "one_server": st.booleans(),
+        "no_overlap": st.booleans(),
+        "lock_ttl": st.sampled_from([1.0, 3.0]),
+        "retain_for": st.sampled_from([2.0, 10.0]),
+        "remembered_us": st.sampled_from([None, None, -2_000_000, -1_000_000, 0]),
+    }
+)
+LEASE = st.tuples(
+    st.integers(0, 11),
+    st.sampled_from([(SERVER,), (OVERLAP,), (SERVER, OVERLAP), (START, OVERLAP)]),
+)
+STEP = st.one_of(
+    st.tuples(st.just("claim"), st.lists(CLAIM, min_size=1, max_size=3)),
+    st.tuples(st.just("repeat"), st.integers(0, 11)),
+    st.tuples(st.just("renew"), st.lists(LEASE, min_size=1, max_size=3)),
+    st.tuples(st.just("release"), st.lists(LEASE, min_size=1, max_size=2)),
+    st.tuples(st.just("pause"), st.tuples(JOBS, st.booleans())),
+    st.tuples(st.just("pass"), st.sampled_from(PASSING)),
+    st.tuples(st.just("lose"), st.none()),
+)
+
+
+class Both:
+    """A store in memory and one in Redis that are asked the same, and must answer the same."""
+
+    def __init__(self, backend: FakeRedisBackend) -> None:
+        self.backend = backend
+        self.memory = MemoryStore(clock=backend.clock)
+        self.redis: Store = backend.store()
+        self.start_us = backend.now_us()
+        self.claims: list[ClaimRequest] = []
+        self.grants: list[Lease] = []
+
+    async def step(self, name: str, value: Any) -> None:
+        await getattr(self, name)(value)
+
+    async def claim(self, drawn: list[dict[str, Any]]) -> None:
+        now = self.backend.now_us()
+        await self._claim([_request(now - now % 1_000_000, dict(each)) for each in drawn])
+
+    async def repeat(self, index: int) -> None:
+        if self.claims:
+            await self._claim([self.claims[-1 - index % len(self.claims)]])
+
+    async def _claim(self, requests: list[ClaimRequest]) -> None:
+        expected = await self.memory.claim(requests)
+        answers = await self.redis.claim(requests)
+        assert [_comparable(answer) for answer in answers] == [_comparable(answer) for answer in expected]
+        self.claims += requests
+        self.grants += [
+            Lease(request.job, request.owner, answer.fence, (), request.lock_ttl)
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+
+    def _leases(self, drawn: list[tuple[int, tuple[Any, ...]]]) -> list[Lease]:
+        if not self.grants:
+            return []
+        chosen = [(self.grants[-1 - index % len(self.grants)], locks) for index, locks in drawn]
+        return [Lease(grant.job, grant.owner, grant.fence, locks, grant.lock_ttl) for grant, locks in chosen]
+
+    async def renew(self, drawn: Any) -> None:
+        leases = self._leases(drawn)
+        assert list(await self.redis.renew(leases)) == list(await self.memory.renew(leases))
+
+    async def release(self, drawn: Any) -> None:
+        leases = self._leases(drawn)
+        assert list(await self.redis.release(leases)) == list(await self.memory.release(leases))
+
+    async def pause(self, drawn: tuple[str, bool]) -> None:
+        for store in (self.memory, self.redis):
+            await store.set_paused(*drawn)
+            await store.refresh()
+        assert [self.memory.is_paused(job) for job in "xy"] == [self.redis.is_paused(job) for job in "xy"]
+
+    async def lose(self, _: None) -> None:
+        paused = [job for job in "xy" if self.memory.is_paused(job)]
+        await self.backend.lose_everything()
+        self.memory._jobs.clear()
+        for job in paused:
+            await self.redis.set_paused(job, True)
+
+    async def check(self) -> None:
+        """Compare what the last claims would get now: it shows every difference that is left behind."""
+        await self._claim(self.claims[-6:])
+
+
+def _request(now: int, drawn: dict[str, Any]) -> ClaimRequest:
+    ahead = drawn.pop("ahead_us")
+    remembered = drawn.pop("remembered_us")
+    return ClaimRequest(
+        tick_us=now + ahead if drawn["kind"] is ClaimKind.TICK else 0,
+        remembered_us=0 if remembered is None else now + remembered,
+        **drawn,
+    )
+
+
+def _comparable(answer: ClaimAnswer) -> tuple[Any, ...]:
+    return (answer.verdict, answer.fence, answer.newest_us, answer.wait)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=st.lists(STEP, min_size=4, max_size=25))
+def test_redis_and_memory_decide_alike(steps: list[tuple[str, Any]]) -> None:
+    async def play() -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            backend = FakeRedisBackend(monkeypatch)
+            both = Both(backend)
+            for name, value in steps:
+                if name == "pass":
+                    await backend.pass_time(value)
+                else:
+                    await both.step(name, value)
+            await both.check()
+            await backend.close()
+
+    asyncio.run(play())
