@@ -1,0 +1,170 @@
+"""Owns the account of every tick: a counter, a log line and an event for each way in which one can end.
+
+Knows nothing of why a tick ended as it did. Log lines and events that nobody reads are not made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from asyncsched import events
+from asyncsched._grants import ClaimKind
+from asyncsched._instants import from_us
+from asyncsched._job_state import MISSED, JobState, Tally
+from asyncsched._run import Outcome, Run, SkipReason
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from asyncsched._events import EventBus
+    from asyncsched._logs import SafeLogger
+    from asyncsched.protocols import Clock
+
+SKIP_LEVELS = {
+    SkipReason.OVERLAP: logging.WARNING,
+    SkipReason.ELSEWHERE: logging.DEBUG,  # the normal fate of a tick on all nodes but one
+    SkipReason.PAUSED: logging.DEBUG,  # pausing was logged
+    SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
+    SkipReason.SHUTTING_DOWN: logging.INFO,
+}
+RUN_LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.CANCELLED: logging.WARNING}
+"""Levels of the line that ends a run; every other outcome is an error."""
+
+
+class Ledger:
+    """Books runs, skips and misses of one scheduler."""
+
+    def __init__(self, clock: Clock, logger: SafeLogger, bus: EventBus) -> None:
+        self._clock = clock
+        self._logger = logger
+        self._bus = bus
+        self.node = ""
+        self.tally: Tally = Counter()
+
+    def started(self, run: Run) -> None:
+        """Book a handler's start."""
+        if self._bus.wants(events.RunStarted):
+            late_by = (run.started_us - run.fire_us) / 1e6
+            self._bus.emit(events.RunStarted(**self._of_run(run), late_by=late_by))
+
+    def ended(self, state: JobState, run: Run) -> None:
+        """Book the end of a run that has its outcome."""
+        assert run.outcome is not None
+        self._count(state, run.outcome)
+        level = RUN_LEVELS.get(run.outcome, logging.ERROR)
+        if self._logger.isEnabledFor(level):
+            self._log_end(run, level)
+        if self._bus.wants(events.RunEnded):
+            self._bus.emit(
+                events.RunEnded(**self._of_run(run), outcome=run.outcome, duration=run.duration, errors=run.errors)
+            )
+
+    def _log_end(self, run: Run, level: int) -> None:
+        error = run.errors[-1] if run.errors else None
+        self._logger.log(
+            level,
+            "job=%s run=%s trace=%s tick=%s outcome=%s duration=%.3fs%s",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            run.fire_time.isoformat(),
+            run.outcome,
+            run.duration,
+            f" errors={len(run.errors)}" if len(run.errors) > 1 else "",
+            exc_info=error,
+            extra=self._ids(run),
+        )
+
+    def reported(self, run: Run, error: Exception) -> None:
+        """Book an error of a run that goes on."""
+        self._logger.error(
+            "job=%s run=%s trace=%s reported an error and goes on",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            exc_info=error,
+            extra=self._ids(run),
+        )
+        if self._bus.wants(events.ErrorReported):
+            self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
+
+    def lease_lost(self, run: Run, why: str) -> None:
+        """Book that a run's lease has ended before it."""
+        self._logger.error(
+            "job=%s run=%s trace=%s lost its lease: %s; it is being cancelled",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            why,
+            extra=self._ids(run),
+        )
+        if self._bus.wants(events.LeaseLost):
+            self._bus.emit(events.LeaseLost(**self._of_run(run), why=why))
+
+    def skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
+        """Book a tick, an immediate run or a triggered one that does not run here."""
+        self._count(state, reason)
+        level = SKIP_LEVELS[reason]
+        if self._logger.isEnabledFor(level):
+            tick = from_us(fire_us, state.settings.timezone).isoformat()
+            what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
+            self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
+        if self._bus.wants(events.TickSkipped):
+            self._bus.emit(
+                events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
+            )
+
+    def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
+        """Book ticks that were noticed too late."""
+        self._count(state, MISSED, count)
+        zone = state.settings.timezone
+        self._logger.warning(
+            "job=%s outcome=missed count=%d first=%s last=%s",
+            state.job.name,
+            count,
+            from_us(first_us, zone).isoformat(),
+            from_us(last_us, zone).isoformat(),
+        )
+        if self._bus.wants(events.TicksMissed):
+            self._bus.emit(
+                events.TicksMissed(**self._of_job(state), count=count, first=from_us(first_us), last=from_us(last_us))
+            )
+
+    def late_grant_released(self, state: JobState, fire_us: int) -> None:
+        """Book that a claim had won unheard, and that its locks were given back."""
+        self._logger.warning(
+            "job=%s tick=%s was granted to this node, but the answer came too late: its locks were given back",
+            state.job.name,
+            from_us(fire_us, state.settings.timezone).isoformat(),
+        )
+        if self._bus.wants(events.LateGrantReleased):
+            self._bus.emit(events.LateGrantReleased(**self._of_job(state), fire_time=from_us(fire_us)))
+
+    def now(self) -> datetime:
+        """Return the node's wall clock in UTC."""
+        return from_us(round(self._clock.time() * 1e6))
+
+    def _count(self, state: JobState, what: Outcome | SkipReason | str, number: int = 1) -> None:
+        self.tally[what] += number
+        state.count(what, number)
+
+    def _ids(self, run: Run) -> dict[str, str]:
+        return {"job": run.job, "run_id": run.run_id, "trace_id": run.trace_id}
+
+    def _of_job(self, state: JobState) -> dict[str, Any]:
+        return {"at": self.now(), "node": self.node, "job": state.job.name}
+
+    def _of_run(self, run: Run) -> dict[str, Any]:
+        return {
+            "at": self.now(),
+            "node": run.node,
+            "job": run.job,
+            "run_id": run.run_id,
+            "trace_id": run.trace_id,
+            "fire_time": from_us(run.fire_us),
+            "kind": run.kind,
+            "attempt": run.attempt,
+            "fence": run.fence,
+        }

@@ -1,0 +1,375 @@
+"""Owns the claims of one node: what is asked of the store, together, again, and no longer.
+
+Knows nothing of how a store decides, nor of what a run does.
+
+    submit ──▶ ready ──▶ asked ──answer───────────▶ decided: the run starts, or is skipped
+                 ▲         │
+                 └─backoff─┼──no answer, too early
+                           ├──far too early──▶ back to the timeline: this node's clock is wrong, the tick is not due
+                           └──too late to ask again─▶ given up: skipped, and what may have been won is given back
+
+One claim of a job at a time: a later tick waits for the decision of the earlier one and, where the store does not
+decide, takes its place. So grants of a job are never overtaken by older ones on their way, and fences rise in the
+order of the ticks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Lease, LockType, Verdict
+from asyncsched._run import Outcome, Run, SkipReason
+from asyncsched.exceptions import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncsched._accounting import Ledger
+    from asyncsched._execution import Executor
+    from asyncsched._job_state import JobState
+    from asyncsched._lease import LeaseKeeper
+    from asyncsched._logs import SafeLogger
+    from asyncsched._outage import Outage
+    from asyncsched.protocols import Clock, Store, Timer
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
+"""Seconds between tries of a claim that the store did not decide; each is drawn from the upper half of its range, so
+that the nodes of a cluster do not come back together."""
+LONGEST_EARLY_WAIT = 0.5
+"""Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
+meanwhile."""
+TRIGGER_PATIENCE = 5.0
+"""Seconds for which a triggered run waits for the store."""
+WEEK = 7 * 86_400.0
+
+SKIPS = {
+    Verdict.ELSEWHERE: SkipReason.ELSEWHERE,
+    Verdict.OVERLAP: SkipReason.OVERLAP,
+    Verdict.PAUSED: SkipReason.PAUSED,
+    Verdict.LOST_RECORD: SkipReason.STORE_UNAVAILABLE,
+}
+
+
+class Claim:
+    """One run's way through the store."""
+
+    __slots__ = (
+        "decided",
+        "give_up_at",
+        "has_lock",
+        "may_have_won",
+        "next_us",
+        "request",
+        "run",
+        "state",
+        "timer",
+        "tries",
+    )
+
+    def __init__(self, state: JobState, run: Run, next_us: int | None, give_up_at: float | None) -> None:
+        self.state = state
+        self.run = run
+        self.next_us = next_us
+        self.give_up_at = give_up_at
+        """Monotonic seconds after which an undecided claim is given up; ``None``: only for the next tick."""
+        self.request: ClaimRequest | None = None
+        self.tries = 0
+        self.has_lock = False
+        """Whether it holds the job's local overlap lock."""
+        self.may_have_won = False
+        """Whether a request was sent whose answer did not arrive."""
+        self.timer: Timer | None = None
+        self.decided: asyncio.Event | None = None
+
+    def build_request(self, now: float) -> ClaimRequest:
+        """Return the request, the same for every try; ``now`` is the wall clock at the first one."""
+        if self.request is None:
+            self.request = self._build_request(now)
+        return self.request
+
+    def _build_request(self, now: float) -> ClaimRequest:
+        state, run, settings = self.state, self.run, self.state.settings
+        is_remembered = now <= state.remembered_until
+        is_tick = run.kind is ClaimKind.TICK
+        return ClaimRequest(
+            job=run.job,
+            kind=run.kind,
+            owner=f"{run.node}:{run.run_id}",
+            tick_us=run.fire_us if is_tick else 0,
+            one_server=state.job.is_on_one_server,
+            no_overlap=state.job.is_without_overlapping,
+            lock_ttl=settings.lock_ttl,
+            retain_for=self.retention() if is_tick else 0.0,
+            remembered_us=state.remembered_us if is_tick and is_remembered else 0,
+        )
+
+    def retention(self) -> float:
+        """Return for how many seconds the tick's record must be kept: a late node may still ask, and a record that
+        ended before the next tick would look like lost data."""
+        settings = self.state.settings
+        gap = 0.0 if self.next_us is None else (self.next_us - self.run.fire_us) / 1e6
+        return max(2 * gap + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
+
+    def lease(self, fence: int) -> Lease | None:
+        """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
+        job = self.state.job
+        locks: tuple[LockType, ...] = ()
+        if job.is_on_one_server and self.run.kind is ClaimKind.TICK:
+            locks += (LockType.SERVER,)
+        if job.is_without_overlapping:
+            locks += (LockType.OVERLAP,)
+        return self._lease_of(locks, fence) if locks else None
+
+    def undo_lease(self) -> Lease | None:
+        """Return all that the claim may have taken without our knowing."""
+        lease = self.lease(0)
+        locks = () if lease is None else lease.locks
+        if self.state.job.is_on_one_server and self.run.kind is ClaimKind.START:
+            locks += (LockType.START,)
+        return self._lease_of(locks, 0) if locks else None
+
+    def _lease_of(self, locks: tuple[LockType, ...], fence: int) -> Lease:
+        request = self.request
+        assert request is not None  # nothing is held, or may be, before the first request
+        return Lease(request.job, request.owner, fence, locks, request.lock_ttl)
+
+
+class Claimer:
+    """Asks the store for everything that is due, all of it in one call, while the next batch forms."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        executor: Executor,
+        keeper: LeaseKeeper,
+        ledger: Ledger,
+        outage: Outage,
+        logger: SafeLogger,
+        put_back: Callable[[JobState], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._executor = executor
+        self._keeper = keeper
+        self._ledger = ledger
+        self._outage = outage
+        self._logger = logger
+        self._put_back = put_back
+        self._ready: list[Claim] = []
+        self._undecided: set[Claim] = set()
+        self._wanted = asyncio.Event()
+        self._closing = False
+
+    def submit(self, state: JobState, run: Run, *, late_by: float = 0.0, next_us: int | None = None) -> Claim:
+        """Claim ``run``, after what is being claimed for its job already.
+
+        Args:
+            state: the job.
+            run: the tick, the immediate run or the triggered one.
+            late_by: seconds by which it was noticed late, of its ``misfire_grace``.
+            next_us: the tick after it.
+        """
+        claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by))
+        self._undecided.add(claim)
+        if not state.claims:
+            state.claims = [claim]
+            self._make_ready(claim)
+            return claim
+        state.claims.append(claim)
+        if run.kind is ClaimKind.TICK:
+            self._replace_older_ticks(state.claims)
+        return claim
+
+    def _give_up_at(self, state: JobState, run: Run, late_by: float) -> float | None:
+        grace = TRIGGER_PATIENCE if run.kind is ClaimKind.TRIGGER else state.settings.misfire_grace
+        return None if grace is None else self._clock.monotonic() + grace - late_by
+
+    def _replace_older_ticks(self, claims: list[Claim]) -> None:
+        """The newest pending tick wins: give up those that wait, but not one whose answer is on its way."""
+        for older in claims[:-1]:
+            if older.run.kind is ClaimKind.TICK and (older.timer is not None or older is not claims[0]):
+                self._give_up(older, SkipReason.STORE_UNAVAILABLE)
+
+    def _make_ready(self, claim: Claim) -> None:
+        claim.timer = None
+        self._ready.append(claim)
+        self._wanted.set()
+
+    async def claiming(self) -> None:
+        """Ask for what is ready, batch after batch, until closed."""
+        while not self._closing:
+            await self._wanted.wait()
+            self._wanted.clear()
+            batch = await self._take_batch()
+            if batch:
+                await self._ask(batch)
+
+    async def _take_batch(self) -> list[Claim]:
+        """Return the ready claims that need the store: those whose job is in progress here are skipped at once."""
+        ready, self._ready = self._ready, []
+        batch = []
+        for claim in ready:
+            lock = claim.state.overlap_lock
+            if self._closing or claim.state.retired:
+                self._give_up(claim, SkipReason.SHUTTING_DOWN)
+            elif lock is None or claim.has_lock:
+                batch.append(claim)
+            elif lock.locked():
+                self._skip(claim, SkipReason.OVERLAP)
+            else:
+                await lock.acquire()  # it is free, so this does not yield to anyone who might take it first
+                claim.has_lock = True
+                batch.append(claim)
+        return batch
+
+    async def _ask(self, batch: list[Claim]) -> None:
+        now = self._clock.time()
+        requests = [claim.build_request(now) for claim in batch]
+        sent_at = self._clock.monotonic()
+        try:
+            answers = await self._store.claim(requests)
+        except BaseException as error:
+            for claim in batch:
+                claim.may_have_won = True
+            if not isinstance(error, StoreUnavailableError):
+                raise
+            self._outage.noticed("claim", error)
+            for claim in batch:
+                self._try_again(claim, self._backoff(claim))
+            return
+        self._outage.ended("claim")
+        for claim, answer in zip(batch, answers, strict=True):
+            self._decide(claim, answer, sent_at)
+
+    def _decide(self, claim: Claim, answer: ClaimAnswer, sent_at: float) -> None:
+        if answer.newest_us > claim.state.remembered_us:
+            claim.state.remembered_us = answer.newest_us
+            claim.state.remembered_until = self._clock.time() + claim.retention()
+        match answer.verdict:
+            case Verdict.WON:
+                claim.state.complaint = ""
+                self._start(claim, answer.fence, sent_at)
+            case Verdict.EARLY:
+                self._wait_or_put_back(claim, answer.wait)
+            case Verdict.LATE:
+                self._try_again(claim, 0.0)
+            case Verdict.CORRUPT:
+                self._report_corrupt(claim, answer.detail)
+                self._try_again(claim, LONGEST_BACKOFF)
+            case _:
+                if answer.verdict is Verdict.LOST_RECORD:
+                    self._report_lost_record(claim)
+                self._skip(claim, SKIPS[answer.verdict])
+
+    def _start(self, claim: Claim, fence: int, sent_at: float) -> None:
+        claim.run.fence = fence
+        self._seal(claim)
+        self._executor.start_granted(claim.state, claim.run, claim.lease(fence), sent_at)
+        self._close(claim)
+
+    # Claims that are not decided yet
+
+    def _wait_or_put_back(self, claim: Claim, wait: float) -> None:
+        """Ask again when the tick is due by the store's clock. Where that is long, this node's clock is wrong: the
+        tick has not come due at all, and goes back to the timeline."""
+        if wait > LONGEST_EARLY_WAIT and self._store.time() is not None and not self._closing:
+            self._release_lock(claim)
+            self._close(claim)
+            self._put_back(claim.state)
+        else:
+            self._try_again(claim, min(wait, LONGEST_EARLY_WAIT))
+
+    def _backoff(self, claim: Claim) -> float:
+        longest = min(FIRST_BACKOFF * 2 ** min(claim.tries, 10), LONGEST_BACKOFF)
+        return random.uniform(longest / 2, longest)  # noqa: S311
+
+    def _try_again(self, claim: Claim, delay: float) -> None:
+        claim.tries += 1
+        if self._closing or claim.state.retired:
+            self._give_up(claim, SkipReason.SHUTTING_DOWN)
+        elif self._is_over(claim):
+            self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
+        else:
+            claim.timer = self._clock.call_later(delay, lambda: self._make_ready(claim))
+
+    def _is_over(self, claim: Claim) -> bool:
+        """Return whether a newer tick waits for this one's decision, or its time is up."""
+        if claim.run.kind is ClaimKind.TICK and any(
+            waiting.run.kind is ClaimKind.TICK for waiting in (claim.state.claims or [])[1:]
+        ):
+            return True
+        return claim.give_up_at is not None and self._clock.monotonic() >= claim.give_up_at
+
+    def _give_up(self, claim: Claim, reason: SkipReason) -> None:
+        if claim.timer is not None:
+            claim.timer.cancel()
+        lease = claim.undo_lease() if claim.may_have_won else None
+        if lease is not None:
+            self._keeper.give_back(lease, lambda: self._ledger.late_grant_released(claim.state, claim.run.fire_us))
+        self._skip(claim, reason)
+
+    def _skip(self, claim: Claim, reason: SkipReason) -> None:
+        self._release_lock(claim)
+        if self._store.time() is not None:
+            self._seal(claim)
+        claim.run.end(Outcome.SKIPPED, skip_reason=reason)
+        self._ledger.skipped(claim.state, claim.run.fire_us, reason, claim.run.kind)
+        self._close(claim)
+
+    def _seal(self, claim: Claim) -> None:
+        if claim.run.kind is ClaimKind.TICK:
+            claim.state.decided_us = max(claim.state.decided_us, claim.run.fire_us)
+
+    def _release_lock(self, claim: Claim) -> None:
+        if claim.has_lock and claim.state.overlap_lock is not None:
+            claim.state.overlap_lock.release()
+
+    def _close(self, claim: Claim) -> None:
+        self._undecided.discard(claim)
+        if claim.decided is not None:
+            claim.decided.set()
+        claims = claim.state.claims
+        assert claims is not None
+        was_first = claims[0] is claim
+        claims.remove(claim)
+        if was_first and claims:
+            self._make_ready(claims[0])
+
+    async def wait_decided(self, claim: Claim) -> None:
+        """Wait until the run has started or was skipped."""
+        if claim in self._undecided:
+            claim.decided = claim.decided or asyncio.Event()
+            await claim.decided.wait()
+
+    def close(self) -> None:
+        """Take no more: give up what was not asked yet. ``claiming`` ends after the answer that is on its way."""
+        self._closing = True
+        for claim in tuple(self._undecided):
+            if claim.timer is not None:
+                self._give_up(claim, SkipReason.SHUTTING_DOWN)
+        self._wanted.set()
+
+    def abandon(self) -> None:
+        """Give up everything, after ``claiming`` has ended."""
+        for claim in tuple(self._undecided):
+            self._give_up(claim, SkipReason.SHUTTING_DOWN)
+
+    # Words for what should not happen
+
+    def _report_corrupt(self, claim: Claim, detail: str) -> None:
+        if claim.state.complaint != detail:
+            claim.state.complaint = detail
+            self._logger.error(
+                "job=%s cannot be claimed: %s; it stays undecided until that is mended", claim.run.job, detail
+            )
+
+    def _report_lost_record(self, claim: Claim) -> None:
+        self._logger.warning(
+            "job=%s tick=%s is skipped: the store has lost the record of earlier ticks, so it may have run elsewhere",
+            claim.run.job,
+            claim.run.fire_time.isoformat(),
+        )

@@ -1,0 +1,104 @@
+"""Owns who is told of which event. Knows nothing of what the events mean."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+
+from asyncsched._clock import wait_until_set
+from asyncsched._logs import SafeLogger
+from asyncsched._tasks import is_being_cancelled
+from asyncsched.events import Event
+from asyncsched.exceptions import ConfigurationError
+from asyncsched.protocols import Clock
+
+Subscriber = Callable[[Event], object]
+
+
+class EventBus:
+    """Calls the subscribers of an event, each on its own: what one raises is logged and reaches nobody else."""
+
+    def __init__(self, logger: SafeLogger) -> None:
+        self._logger = logger
+        self._subscribers: list[tuple[Subscriber, tuple[type[Event], ...]]] = []
+        self._wanted: dict[type[Event], bool] = {}
+        self._pending: set[asyncio.Task[None]] = set()
+
+    def subscribe(self, callback: Subscriber, *types: type[Event]) -> Callable[[], None]:
+        """Call ``callback`` for each event of ``types`` (none: all) and return what ends that.
+
+        Raises:
+            ConfigurationError: ``callback`` cannot be called, or a type is no event type.
+        """
+        if not callable(callback):
+            raise ConfigurationError(f"subscribe(): {callback!r} cannot be called")
+        for event_type in types:
+            if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+                raise ConfigurationError(f"subscribe(): {event_type!r} is not one of the types of asyncsched.events")
+        entry = (callback, types or (Event,))
+        self._subscribers.append(entry)
+        self._wanted.clear()
+
+        def unsubscribe() -> None:
+            if entry in self._subscribers:
+                self._subscribers.remove(entry)
+                self._wanted.clear()
+
+        return unsubscribe
+
+    def wants(self, event_type: type[Event]) -> bool:
+        """Return whether anyone would be told of such an event: if not, it need not be made."""
+        wanted = self._wanted.get(event_type)
+        if wanted is None:
+            wanted = any(issubclass(event_type, types) for _, types in self._subscribers)
+            self._wanted[event_type] = wanted
+        return wanted
+
+    def emit(self, event: Event) -> None:
+        """Tell everyone who wants to know."""
+        for callback, types in tuple(self._subscribers):
+            if isinstance(event, types):
+                try:
+                    result = callback(event)
+                except KeyboardInterrupt:
+                    raise
+                except (
+                    BaseException
+                ):  # a CancelledError or SystemExit of a subscriber's must not look like the engine's
+                    self._log_failure(callback, event)
+                else:
+                    if inspect.isawaitable(result):
+                        self._spawn(callback, event, result)
+
+    def _spawn(self, callback: Subscriber, event: Event, result: Awaitable[object]) -> None:
+        task = asyncio.get_running_loop().create_task(self._await(callback, event, result))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _await(self, callback: Subscriber, event: Event, result: Awaitable[object]) -> None:
+        try:
+            await result
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if not (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
+                self._log_failure(callback, event)
+
+    def _log_failure(self, callback: Subscriber, event: Event) -> None:
+        self._logger.exception("subscriber %r failed on %s; it goes on being called", callback, type(event).__name__)
+
+    def is_at_work(self, task: asyncio.Task[object] | None) -> bool:
+        """Return whether ``task`` is an async subscriber's."""
+        return task in self._pending
+
+    async def drain(self, clock: Clock, timeout: float) -> None:
+        """Wait up to ``timeout`` seconds for async subscribers that are still at work, then cancel them."""
+        if self._pending:
+            ended = asyncio.Event()
+            waiting = asyncio.ensure_future(asyncio.wait(self._pending))
+            waiting.add_done_callback(lambda _: ended.set())
+            await wait_until_set(clock, ended, timeout)
+            for task in tuple(self._pending):
+                task.cancel()
+            await waiting

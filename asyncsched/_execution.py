@@ -1,0 +1,227 @@
+"""Owns the life of one run, from a decided tick to the released lease. ``docs/handlers.md`` has it as a table.
+
+    due ──▶ claimed ──▶ delayed ──▶ started ──▶ ended ──▶ released
+            (guarded)   (if any)       │                  (guarded)
+                │           │          └─ succeeded, failed, cancelled, lock_lost
+                └───────────┴─ skipped
+
+A plain run is one task and nothing else; a guarded one carries a lease, which its keeper renews beside it. Whatever the
+handler does, the run ends with exactly one outcome, its lease goes back only after the handler, or its thread, has
+really ended, and nothing that it raises reaches the scheduler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from asyncsched._clock import sleep, wait_until_set
+from asyncsched._grants import ClaimKind
+from asyncsched._run import Outcome, Run, SkipReason, enter_run
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from asyncsched._accounting import Ledger
+    from asyncsched._grants import Lease
+    from asyncsched._job_state import JobState
+    from asyncsched._lease import HeldLease, LeaseKeeper
+    from asyncsched._run import Origin
+    from asyncsched.protocols import Clock
+
+
+class Executor:
+    """Starts the runs of one scheduler and keeps them until they have ended."""
+
+    def __init__(self, clock: Clock, ledger: Ledger, keeper: LeaseKeeper, origin: Origin) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._keeper = keeper
+        self._origin = origin
+        self._loop = asyncio.get_running_loop()
+        self._random = random.Random()  # noqa: S311 - it spreads load and guards nothing
+        self._changed = asyncio.Event()
+        self._hurried = False
+        self._start_by = float("inf")
+        self._starts_at: dict[Run, float] = {}
+        self._draining = False
+        self.active: dict[Run, JobState] = {}
+
+    def new_run(self, state: JobState, kind: ClaimKind, fire_us: int) -> Run:
+        """Return a run that has not begun."""
+        return Run(self._origin, state.job.name, fire_us, state.settings.timezone, kind)
+
+    def start(self, state: JobState, run: Run) -> None:
+        """Carry out a run that nothing guards."""
+        if state.job.delay is None:
+            self._spawn(state, run, self._carry_out(state, run))
+        else:
+            self._spawn(state, run, self._carry_out_granted(state, run, None))
+
+    def start_granted(self, state: JobState, run: Run, lease: Lease | None, sent_at: float) -> None:
+        """Carry out a run whose claim was won; ``lease`` is what it holds, asked for at ``sent_at`` (monotonic)."""
+        held = None
+        if lease is not None:
+            held = self._keeper.hold(lease, sent_at, lambda why: self._lose(run, why))
+        self._spawn(state, run, self._carry_out_granted(state, run, held))
+
+        def end_if_never_begun(_: object) -> None:
+            if not run.begun:  # somebody else cancelled the task before its first step, such as the end of asyncio.run
+                self._end_granted(state, run, held)
+
+        assert run.task is not None
+        run.task.add_done_callback(end_if_never_begun)
+
+    def _spawn(self, state: JobState, run: Run, life: Coroutine[None, None, None]) -> None:
+        state.active += 1
+        self.active[run] = state
+        run.task = self._loop.create_task(life)
+
+    # The life of a run
+
+    async def _carry_out(self, state: JobState, run: Run) -> None:
+        run.begun = True
+        try:
+            if run.asked_to_end is None:
+                await self._work(state, run)
+        finally:
+            self._end(state, run)
+
+    async def _carry_out_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
+        run.begun = True
+        try:
+            await self._sleep_delay(state, run)
+            if held is not None:
+                self._keeper.check(held)
+            if run.asked_to_end is None:
+                await self._work(state, run)
+        finally:
+            self._end_granted(state, run, held)
+
+    def _end_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
+        if held is not None:
+            self._keeper.drop(held)
+        if state.overlap_lock is not None:
+            state.overlap_lock.release()
+        self._end(state, run)
+
+    async def _sleep_delay(self, state: JobState, run: Run) -> None:
+        """Sleep the job's random delay. A run that is asked to end meanwhile does not start."""
+        if state.job.delay is None or run.kind is ClaimKind.TRIGGER:
+            return
+        delay = self._random.uniform(*state.job.delay)
+        self._starts_at[run] = self._clock.monotonic() + delay
+        self._give_up_late_start(run)
+        try:
+            if run.asked_to_end is None:
+                await sleep(self._clock, delay)
+        except asyncio.CancelledError:
+            run.asked_to_end = run.asked_to_end or Outcome.CANCELLED
+        finally:
+            del self._starts_at[run]
+
+    async def _work(self, state: JobState, run: Run) -> None:
+        """Let the handler do its work and give the run its outcome, whatever it raises."""
+        enter_run(run)
+        began_at = self._clock.monotonic()
+        run.started_us = round(self._clock.time() * 1e6)
+        self._ledger.started(run)
+        try:
+            await state.job.invoke(run)
+        except asyncio.CancelledError:
+            run.end(Outcome.CANCELLED)
+        except KeyboardInterrupt:
+            raise  # the program itself is being ended; `_end` still books the run
+        except BaseException as error:
+            run.end(Outcome.FAILED, _without_own_frame(error))
+        else:
+            run.end(Outcome.FAILED if run.errors else Outcome.SUCCEEDED)
+        finally:
+            run.duration = self._clock.monotonic() - began_at
+
+    def _end(self, state: JobState, run: Run) -> None:
+        """Book the run. Its outcome is what became of the handler, unless the lease was lost."""
+        del self.active[run]
+        run.task = None  # its context holds the run: kept, every run that ended would wait for the garbage collector
+        state.active -= 1
+        state.last_run = run
+        if run.asked_to_end is Outcome.LOCK_LOST:
+            run.end(Outcome.LOCK_LOST)
+        elif run.outcome is None and not run.started_us:
+            run.end(Outcome.SKIPPED, skip_reason=SkipReason.SHUTTING_DOWN)
+        elif run.outcome is None:
+            run.end(Outcome.FAILED)
+        if self._draining:
+            self._changed.set()
+        if run.skip_reason is not None:
+            self._ledger.skipped(state, run.fire_us, run.skip_reason, run.kind)
+        else:
+            self._ledger.ended(state, run)
+
+    # Ending runs before their time
+
+    def _lose(self, run: Run, why: str) -> None:
+        self._ledger.lease_lost(run, why)
+        self._ask_to_end(run, Outcome.LOCK_LOST)
+
+    def _ask_to_end(self, run: Run, outcome: Outcome) -> None:
+        if run.asked_to_end is not Outcome.LOCK_LOST:
+            run.asked_to_end = outcome
+        if run.begun and run.task is not None:  # a task cancelled before its first step would never book its run
+            run.task.cancel()
+
+    def _give_up_late_start(self, run: Run) -> None:
+        if self._starts_at[run] > self._start_by:
+            self._ask_to_end(run, Outcome.CANCELLED)
+
+    def hurry(self) -> None:
+        """Do not wait for active runs any longer: cancel them."""
+        self._hurried = True
+        self._changed.set()
+
+    async def drain(self, timeout: float, cancel_timeout: float) -> None:
+        """Wait ``timeout`` seconds for active runs, then cancel them and wait ``cancel_timeout`` seconds more.
+
+        A run in its random delay is active: it is waited for if it can start in time, and otherwise skipped at once.
+        """
+        self._draining = True
+        self._start_by = self._clock.monotonic() + timeout
+        for run in tuple(self._starts_at):
+            self._give_up_late_start(run)
+        await self._wait_idle(timeout)
+        self._start_by = float("-inf")
+        for run in tuple(self.active):
+            self._ask_to_end(run, Outcome.CANCELLED)
+        self._hurried = False
+        await self._wait_idle(cancel_timeout)
+
+    async def wait_next_end(self) -> None:
+        """Wait, while draining, until a run ends, however long."""
+        self._changed.clear()
+        self._end_what_never_began()
+        if self.active:
+            await self._changed.wait()
+
+    def _end_what_never_began(self) -> None:
+        """Book unguarded runs whose task somebody else cancelled before its first step. (It is seen only here, so that
+        a plain run costs no callback.)"""
+        for run, state in tuple(self.active.items()):
+            if not state.job.is_guarded and not run.begun and run.task is not None and run.task.done():
+                self._end(state, run)
+
+    async def _wait_idle(self, timeout: float) -> None:
+        until = self._clock.monotonic() + timeout
+        while self.active and not self._hurried and (left := until - self._clock.monotonic()) > 0:
+            self._changed.clear()
+            self._end_what_never_began()
+            if self.active:
+                await wait_until_set(self._clock, self._changed, left)
+
+
+def _without_own_frame(error: BaseException) -> BaseException:
+    """Let the traceback begin in the handler: our frame holds the run, which holds the error."""
+    trace = error.__traceback__
+    if trace is not None and trace.tb_next is not None:
+        error.__traceback__ = trace.tb_next
+    return error

@@ -1,0 +1,362 @@
+"""Owns ``Job``: a name, a schedule, a handler and policies, put together fluently. Knows nothing of running it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+from asyncsched._durations import Duration, seconds
+from asyncsched._handlers import Invoke, invoker
+from asyncsched._instants import EPOCH
+from asyncsched.exceptions import ConfigurationError
+from asyncsched.protocols import Trigger
+from asyncsched.triggers import Cron, Daily, Every, Once, Union
+from asyncsched.triggers._zones import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime, tzinfo
+
+    from asyncsched._run import Run
+
+F = TypeVar("F")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+LEAST_LOCK_TTL = 1.0
+"""Seconds. A shorter lease could not be renewed safely: one renewal alone may take as long to be answered."""
+_UNSET = object()
+
+
+def checked_name(value: object, *, what: str, most: int = 200, forbidden: str = "{}*?[]") -> str:
+    """Return ``value`` if it can be a part of a key.
+
+    Raises:
+        ConfigurationError: not a string of 1 to ``most`` printable characters without whitespace and ``forbidden``.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} {value!r} is not a string")
+    if not 1 <= len(value) <= most:
+        raise ConfigurationError(f"{what} {value!r} has {len(value)} characters; the rule is 1 to {most}")
+    for character in value:
+        if not character.isprintable() or character.isspace() or character in forbidden:
+            raise ConfigurationError(
+                f"{what} {value!r} contains {character!r}; "
+                f"the rule is printable characters without whitespace or any of {forbidden}"
+            )
+    return value
+
+
+def checked_lock_ttl(value: Duration, *, what: str) -> float:
+    """Return a lock's time to live in seconds, at least ``LEAST_LOCK_TTL``."""
+    return seconds(value, what=what, at_least=LEAST_LOCK_TTL)
+
+
+def checked_grace(value: Duration | None, *, what: str) -> float | None:
+    """Return a misfire grace in seconds; ``None`` stands for however late."""
+    return None if value is None else seconds(value, what=what)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What a job takes from its scheduler where it has no value of its own."""
+
+    timezone: tzinfo
+    lock_ttl: float
+    """Seconds."""
+    misfire_grace: float | None
+    """Seconds; ``None``: however late."""
+
+
+class Job:
+    """One job of a scheduler. Every method returns the job itself, so that calls chain.
+
+    All methods check their arguments at once and raise ``ConfigurationError`` with the job, the value and the rule:
+    for a bad value, a second schedule, a policy given twice with different values, and any change after the job was
+    scheduled (which is when the scheduler starts, or, in a running one, when the code that adds the job gives the
+    event loop its next turn).
+    """
+
+    __slots__ = (
+        "_delay",
+        "_frozen",
+        "_grace",
+        "_handler",
+        "_immediate",
+        "_invoke",
+        "_lock_ttl",
+        "_name",
+        "_no_overlap",
+        "_one_server",
+        "_timezone",
+        "_trigger",
+        "_zoned_trigger",
+        "on_complete",
+    )
+
+    def __init__(self, name: str, handler: object = _UNSET) -> None:
+        self._name = checked_name(name, what="job name")
+        self._handler: object = None
+        self._invoke: Invoke | None = None
+        self._trigger: Trigger | None = None
+        self._zoned_trigger: Callable[..., Trigger] | None = None
+        self._immediate = self._one_server = self._no_overlap = self._frozen = False
+        self._delay: tuple[float, float] | None = None
+        self._timezone: tzinfo | None = None
+        self._lock_ttl: float | None = None
+        self._grace: object = _UNSET
+        self.on_complete: Callable[[], None] | None = None
+        """Called when a part that was missing is given, on a scheduler that runs already."""
+        if handler is not _UNSET:
+            self._set_handler(handler)
+
+    def __call__(self, handler: F) -> F:
+        """Give the job its handler and return that unchanged: the job as a decorator."""
+        if self._invoke is not None:
+            raise self._refusal("handler", f"it already has the handler {self._handler!r}")
+        self._check_changeable("handler")
+        self._set_handler(handler)
+        return handler
+
+    # Schedules
+
+    def immediate(self) -> Job:
+        """Run once when the scheduler starts. With ``on_one_server()``: once in the cluster per ``lock_ttl``.
+
+        May be combined with one other schedule.
+        """
+        self._check_changeable("immediate()")
+        self._immediate = True
+        self._tell_complete()
+        return self
+
+    def daily_at(self, *times: str) -> Job:
+        """Run each day at ``times`` (``"HH:MM:SS"`` or ``"HH:MM"``) in the job's time zone."""
+        return self._schedule_in_zone(f"daily_at{times!r}", partial(Daily, *times))
+
+    def per_seconds(self, interval: float) -> Job:
+        """Run every ``interval`` seconds, at least 0.001, on a grid that starts at the Unix epoch."""
+        return self._every("per_seconds", interval, 1.0)
+
+    def per_minutes(self, interval: float) -> Job:
+        """Run every ``interval`` minutes on a grid that starts at the Unix epoch."""
+        return self._every("per_minutes", interval, 60.0)
+
+    def per_hours(self, interval: float) -> Job:
+        """Run every ``interval`` hours on a grid that starts at the Unix epoch."""
+        return self._every("per_hours", interval, 3600.0)
+
+    def every(self, interval: Duration, *, anchor: datetime = EPOCH) -> Job:
+        """Run every ``interval`` (seconds or timedelta, at least 1 ms) on a grid through ``anchor`` (aware)."""
+        return self._schedule(f"every({interval!r})", lambda: Every(interval, anchor=anchor))
+
+    def cron(self, *expressions: str) -> Job:
+        """Run by cron expressions: five fields, six with seconds first, or ``@daily`` and the like; in the job's time
+        zone."""
+        return self._schedule_in_zone(f"cron{expressions!r}", partial(_crons, expressions))
+
+    def at(self, *instants: datetime) -> Job:
+        """Run once at each of ``instants``, which must be aware."""
+        return self._schedule("at()", lambda: Once(*instants))
+
+    def schedule(self, trigger: Trigger) -> Job:
+        """Run at the fire times of any trigger."""
+        if isinstance(trigger, type) or not callable(getattr(trigger, "next_fire_time", None)):
+            raise self._refusal("schedule()", f"{trigger!r} is no trigger: it has no method next_fire_time(after)")
+        return self._schedule(f"schedule({trigger!r})", lambda: trigger)
+
+    # Policies
+
+    def on_one_server(self) -> Job:
+        """Run each tick on exactly one node of the cluster."""
+        self._check_changeable("on_one_server()")
+        self._one_server = True
+        return self
+
+    def without_overlapping(self) -> Job:
+        """Never have two runs of the job in progress, neither in this process nor in the cluster."""
+        self._check_changeable("without_overlapping()")
+        self._no_overlap = True
+        return self
+
+    def random_delay(self, min: Duration, max: Duration) -> Job:  # noqa: A002
+        """Wait before each run, after its tick is claimed: uniformly from ``min`` to ``max`` seconds, drawn per run."""
+        call = f"random_delay({min!r}, {max!r})"
+        low, high = (self._seconds(value, call) for value in (min, max))
+        if low > high:
+            raise self._refusal(call, "the rule is 0 <= min <= max")
+        return self._policy("_delay", (low, high), call)
+
+    def timezone(self, timezone: str | tzinfo) -> Job:
+        """Read ``daily_at`` and ``cron`` in this zone (an IANA name or a ``tzinfo``) instead of the scheduler's."""
+        return self._policy("_timezone", self._named(zone, timezone), f"timezone({timezone!r})")
+
+    def lock_ttl(self, ttl: Duration) -> Job:
+        """Let the job's locks end ``ttl`` seconds (at least 1) after their node died, instead of the scheduler's
+        time."""
+        call = f"lock_ttl({ttl!r})"
+        return self._policy("_lock_ttl", self._seconds(ttl, call, LEAST_LOCK_TTL), call)
+
+    def misfire_grace(self, grace: Duration | None) -> Job:
+        """Run a tick that was noticed late if it is at most ``grace`` seconds late; ``None``: however late."""
+        call = f"misfire_grace({grace!r})"
+        return self._policy("_grace", None if grace is None else self._seconds(grace, call), call, _UNSET)
+
+    # What the engine and the curious read
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self._name
+
+    @property
+    def handler(self) -> object:
+        """The handler as it was given; ``None`` while a decorated job waits for its function."""
+        return self._handler
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """The rule of its fire times; ``None`` for a job without one. Daily times and cron expressions take the
+        scheduler's time zone, where the job has none, when the job is scheduled."""
+        return self._trigger
+
+    @property
+    def runs_immediately(self) -> bool:
+        """Whether it runs once at the start."""
+        return self._immediate
+
+    @property
+    def is_on_one_server(self) -> bool:
+        """Whether each tick runs on exactly one node."""
+        return self._one_server
+
+    @property
+    def is_without_overlapping(self) -> bool:
+        """Whether two runs are never in progress at once."""
+        return self._no_overlap
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the store is asked before a run."""
+        return self._one_server or self._no_overlap
+
+    @property
+    def delay(self) -> tuple[float, float] | None:
+        """The bounds of the random delay, in seconds."""
+        return self._delay
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The job's policies, as they are called."""
+        words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
+        words += ["without_overlapping"] * self._no_overlap
+        return (*words, *([f"random_delay({self._delay[0]:g}, {self._delay[1]:g})"] if self._delay else []))
+
+    def __repr__(self) -> str:
+        """Tell the name, the schedule and the policies."""
+        schedule = () if self._trigger is None else (repr(self._trigger),)
+        return f"<Job {' '.join((repr(self._name), *schedule, *self.policies))}>"
+
+    # How the engine takes it over
+
+    def missing(self) -> str | None:
+        """Return what the job still needs before it can be scheduled, or ``None``."""
+        if self._invoke is None:
+            return "it has no handler; call the job with its function, as a decorator does"
+        if self._trigger is None and not self._immediate:
+            return "it has no schedule; give it one, such as per_seconds(30) or immediate()"
+        return None
+
+    def freeze(self, defaults: JobSettings) -> JobSettings:
+        """Refuse every change from now on, and return the job's settings over ``defaults``.
+
+        Raises:
+            ConfigurationError: the job is not complete.
+        """
+        if (missing := self.missing()) is not None:
+            raise self._refusal("scheduled", missing)
+        self._frozen = True
+        if self._timezone is None and self._lock_ttl is None and self._grace is _UNSET:
+            settings = defaults
+        else:
+            settings = JobSettings(
+                timezone=defaults.timezone if self._timezone is None else self._timezone,
+                lock_ttl=defaults.lock_ttl if self._lock_ttl is None else self._lock_ttl,
+                misfire_grace=defaults.misfire_grace if self._grace is _UNSET else cast("float | None", self._grace),
+            )
+        if self._zoned_trigger is not None:
+            self._trigger = self._zoned_trigger(timezone=settings.timezone)
+        return settings
+
+    def invoke(self, run: Run) -> Awaitable[object]:
+        """Call the handler for ``run``."""
+        assert self._invoke is not None
+        return self._invoke(self._handler, run)
+
+    def _set_handler(self, handler: object) -> None:
+        self._invoke = invoker(handler, self._name)
+        self._handler = handler
+        self._tell_complete()
+
+    def _tell_complete(self) -> None:
+        if self.on_complete is not None:
+            self.on_complete()
+
+    def _every(self, method: str, interval: object, unit: float) -> Job:
+        call = f"{method}({interval!r})"
+        if isinstance(interval, timedelta):  # which has a unit of its own
+            raise self._refusal(call, "it takes a number; every() takes a timedelta")
+        number = self._named(seconds, interval, what=call)
+        return self._schedule(call, lambda: Every(number * unit))
+
+    def _schedule_in_zone(self, call: str, make: Callable[..., Trigger]) -> Job:
+        self._schedule(call, make)
+        self._zoned_trigger = make
+        return self
+
+    def _schedule(self, call: str, make: Callable[[], Trigger]) -> Job:
+        self._check_changeable(call)
+        if self._trigger is not None:
+            raise self._refusal(
+                call, f"it already has the schedule {self._trigger!r}; join two triggers with | in schedule()"
+            )
+        try:
+            self._trigger = make()
+        except ConfigurationError as error:
+            raise self._refusal(call, str(error)) from None
+        self._tell_complete()
+        return self
+
+    def _policy(self, field: str, value: object, call: str, unset: object = None) -> Job:
+        self._check_changeable(call)
+        before = getattr(self, field)
+        if before is not unset and before != value:
+            raise self._refusal(call, f"it was given before with the value {before!r}")
+        setattr(self, field, value)
+        return self
+
+    def _seconds(self, value: Duration, call: str, at_least: float = 0.0) -> float:
+        return self._named(seconds, value, what=call, at_least=at_least)
+
+    def _named(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``check`` and put the job's name in front of what it refuses."""
+        try:
+            return check(*args, **kwargs)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"job {self._name!r}: {error}") from None
+
+    def _check_changeable(self, call: str) -> None:
+        if self._frozen:
+            raise self._refusal(call, "it is already scheduled; remove_job() and add_job() again to change it")
+
+    def _refusal(self, call: str, rule: str) -> ConfigurationError:
+        return ConfigurationError(f"job {self._name!r}: {call}: {rule}")
+
+
+def _crons(expressions: tuple[str, ...], timezone: str | tzinfo = "UTC") -> Trigger:
+    if not expressions:
+        raise ConfigurationError("at least one expression is needed")
+    crons = [Cron(expression, timezone=timezone) for expression in expressions]
+    return crons[0] if len(crons) == 1 else Union(*crons)

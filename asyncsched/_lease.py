@@ -1,0 +1,229 @@
+"""Owns leases while they are held: renews them, ends trust in them in time, and releases them afterwards.
+
+Knows nothing of runs: to it, a holder is a callback that is told when its lease is lost.
+
+    hold() ──▶ held ──every interval──▶ renew ──held───────▶ held
+                │                         │
+                │                         ├──superseded────▶ free (a newer tick has the key; the run goes on)
+                │                         └──lost──────────▶ lost: told at once
+                ├──trust window over─────────────────────▶ lost: told at once
+                └──drop()──▶ releasing ──store answers───▶ free
+                                       └─lock_ttl over───▶ free (the key has ended by itself)
+
+Trust ends at ``sent_at + lock_ttl - margin`` on the monotonic clock, counted from before the request was sent: so it
+is over here before the key is over there, however long the answer took. A renewal and a release may cross each other
+on the way: renewing never creates a key and releasing names the owner, so either order ends with the key gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from asyncsched._clock import sleep
+from asyncsched._grants import Lease, Renewal
+from asyncsched.exceptions import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from asyncsched._outage import Outage
+    from asyncsched.protocols import Clock, Store, Timer
+
+LONGEST_INTERVAL = 20.0
+"""Seconds between renewals at most: also the time in which a lost key can go unnoticed."""
+RETRY_INTERVAL = 1.0
+"""Seconds between tries of a renewal that was not answered."""
+RELEASE_BACKOFF = (0.1, 2.0)
+"""First and longest pause, in seconds, between tries of a release."""
+
+
+def renewal_interval(lock_ttl: float) -> float:
+    """Return the seconds between two renewals of a lease."""
+    return min(lock_ttl / 3, LONGEST_INTERVAL)
+
+
+def trust_window(lock_ttl: float) -> float:
+    """Return for how many seconds, from sending, a lease may be trusted.
+
+    The margin to the key's own end, 1 % but at least 2 s, covers a clock that runs at another rate and the time to
+    stop a handler; of a short lease it takes no more than a fifth.
+    """
+    return lock_ttl - min(max(2.0, lock_ttl / 100), lock_ttl / 5)
+
+
+@dataclass(eq=False, slots=True)
+class HeldLease:
+    """A lease in our hands."""
+
+    lease: Lease
+    on_lost: Callable[[str], None]
+    """Told once, with the reason, if the lease ends before it is dropped."""
+    valid_until: float
+    """Monotonic seconds."""
+    renew_at: float
+    """Monotonic seconds; infinite while a renewal is under way."""
+
+
+class PendingRelease(NamedTuple):
+    """A lease on its way back."""
+
+    lease: Lease
+    until: float
+    """Monotonic seconds: the key has ended by itself then."""
+    on_freed: Callable[[], None] | None
+    """Told if the store still had something to free."""
+
+
+@dataclass(eq=False)
+class LeaseKeeper:
+    """Keeps all leases of one scheduler. ``renewing`` and ``releasing`` are coroutines beside the scheduler's loop."""
+
+    store: Store
+    clock: Clock
+    outage: Outage
+    _held: set[HeldLease] = field(default_factory=set)
+    _timer: Timer | None = None
+    _timer_at: float = float("inf")
+    _to_renew: list[HeldLease] = field(default_factory=list)
+    _renew_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _releases: list[PendingRelease] = field(default_factory=list)
+    _release_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hold(self, lease: Lease, sent_at: float, on_lost: Callable[[str], None]) -> HeldLease:
+        """Take charge of a lease that was asked for at ``sent_at`` (monotonic seconds)."""
+        ttl = lease.lock_ttl
+        held = HeldLease(lease, on_lost, sent_at + trust_window(ttl), sent_at + renewal_interval(ttl))
+        self._held.add(held)
+        self._look_by(min(held.renew_at, held.valid_until))
+        return held
+
+    def check(self, held: HeldLease) -> None:
+        """Lose the lease now if its trust window is over: after a wait, a look at the clock beats a timer's."""
+        if held in self._held and held.valid_until <= self.clock.monotonic():
+            self._lose(held, "it could not be renewed in time")
+
+    def drop(self, held: HeldLease) -> None:
+        """Let go of a lease whose holder has ended, and release it in the store."""
+        self._held.discard(held)
+        self.give_back(held.lease)
+
+    def give_back(self, lease: Lease, on_freed: Callable[[], None] | None = None) -> None:
+        """Release a lease, however often the store must be asked until it answers."""
+        self._releases.append(PendingRelease(lease, self.clock.monotonic() + lease.lock_ttl, on_freed))
+        self._release_wanted.set()
+
+    # Deciding: which leases are due, which are over
+
+    def _look_by(self, at: float) -> None:
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self.clock.call_later(at - self.clock.monotonic(), self.look)
+
+    def look(self) -> None:
+        """Lose what may no longer be trusted, and send off what is due for renewal."""
+        now = self.clock.monotonic()
+        self._timer, self._timer_at = None, float("inf")
+        for held in tuple(self._held):
+            self.check(held)
+        due = [held for held in self._held if held.renew_at <= now]
+        for held in due:
+            held.renew_at = float("inf")
+        if due:
+            self._to_renew += due
+            self._renew_wanted.set()
+        if self._held:
+            self._look_by(min(min(held.renew_at, held.valid_until) for held in self._held))
+
+    def _lose(self, held: HeldLease, why: str) -> None:
+        self._held.discard(held)
+        held.on_lost(why)
+
+    # Acting: what the store is asked
+
+    async def renewing(self) -> None:
+        """Renew what is due, all of it in one call, for ever."""
+        while True:
+            await self._renew_wanted.wait()
+            self._renew_wanted.clear()
+            due, self._to_renew = [held for held in self._to_renew if held in self._held], []
+            if due:
+                await self._renew(due)
+
+    async def _renew(self, due: list[HeldLease]) -> None:
+        sent_at = self.clock.monotonic()
+        try:
+            answers = await self.store.renew([held.lease for held in due])
+        except StoreUnavailableError as error:
+            self.outage.noticed("renew", error)
+            for held in due:
+                interval = renewal_interval(held.lease.lock_ttl)
+                self._renew_again(held, self.clock.monotonic() + min(RETRY_INTERVAL, interval / 4))
+            return
+        self.outage.ended("renew")
+        for held, answer in zip(due, answers, strict=True):
+            self._renewed(held, answer, sent_at)
+
+    def _renewed(self, held: HeldLease, answer: Renewal, sent_at: float) -> None:
+        if held not in self._held:
+            return  # dropped while the renewal was under way
+        if answer is Renewal.HELD:
+            ttl = held.lease.lock_ttl
+            held.valid_until = sent_at + trust_window(ttl)
+            self._renew_again(held, sent_at + renewal_interval(ttl))
+        elif answer is Renewal.SUPERSEDED:
+            self._held.discard(held)
+        else:
+            self._lose(held, "its key is gone or another's")
+
+    def _renew_again(self, held: HeldLease, at: float) -> None:
+        held.renew_at = at
+        self._look_by(min(at, held.valid_until))
+
+    async def releasing(self) -> None:
+        """Release what was dropped, all of it in one call, for ever; pause longer after each failure."""
+        first, longest = RELEASE_BACKOFF
+        pause = first
+        while True:
+            await self._release_wanted.wait()
+            if await self.release_pending():
+                pause = first
+            else:
+                await sleep(self.clock, pause)
+                pause = min(pause * 2, longest)
+
+    async def release_pending(self) -> bool:
+        """Ask the store once to release all that is pending; return whether it answered."""
+        self._release_wanted.clear()
+        now = self.clock.monotonic()
+        batch, self._releases = [pending for pending in self._releases if pending.until > now], []
+        if not batch:
+            return True
+        try:
+            freed = await self.store.release([pending.lease for pending in batch])
+        except BaseException as error:
+            self._releases += batch  # whoever asks next asks for these too
+            self._release_wanted.set()
+            if not isinstance(error, StoreUnavailableError):
+                raise
+            self.outage.noticed("release", error)
+            return False
+        self.outage.ended("release")
+        for pending, was_held in zip(batch, freed, strict=True):
+            if was_held and pending.on_freed is not None:
+                pending.on_freed()
+        return True
+
+    def close(self) -> None:
+        """Look no more: what is still held ends by itself, unless it is dropped before."""
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def pending_releases(self) -> int:
+        """Leases that the store has not yet been heard to release."""
+        return len(self._releases)
