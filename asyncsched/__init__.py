@@ -1,0 +1,55 @@
+"""Periodic jobs that live inside an asyncio service: each tick of a job runs once in the cluster, no run overlaps
+another.
+
+from asyncsched import Scheduler
+
+scheduler = Scheduler("redis://localhost:6379/0")   # Scheduler() needs no server at all
+
+@scheduler.job("daily_cleanup").daily_at("23:30:00").on_one_server().without_overlapping()
+async def cleanup() -> None: ...
+
+await scheduler.run()                               # or: FastAPI(lifespan=scheduler.lifespan)
+"""
+
+from asyncsched._base_handler import BaseHandler
+from asyncsched._grants import DEFAULT_LOCK_TTL
+from asyncsched._job import Job
+from asyncsched._logs import RunFilter
+from asyncsched._run import Outcome, Run, RunContext, SkipReason, current_run
+from asyncsched._scheduler import Scheduler
+from asyncsched._snapshot import Snapshot
+from asyncsched.exceptions import (
+    ConfigurationError,
+    DuplicateJobError,
+    SchedulerError,
+    StoreUnavailableError,
+    UnknownJobError,
+)
+from asyncsched.protocols import Clock, Handler, Store, Trigger
+from asyncsched.stores.memory import MemoryStore
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_LOCK_TTL",
+    "BaseHandler",
+    "Clock",
+    "ConfigurationError",
+    "DuplicateJobError",
+    "Handler",
+    "Job",
+    "MemoryStore",
+    "Outcome",
+    "Run",
+    "RunContext",
+    "RunFilter",
+    "Scheduler",
+    "SchedulerError",
+    "SkipReason",
+    "Snapshot",
+    "Store",
+    "StoreUnavailableError",
+    "Trigger",
+    "UnknownJobError",
+    "current_run",
+]

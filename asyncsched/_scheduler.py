@@ -1,0 +1,388 @@
+"""Owns the facade: options, the registry of jobs, and starting and stopping. The loop itself is the engine's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import tzinfo
+from signal import SIGINT, SIGTERM
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from asyncsched import events
+from asyncsched._accounting import Ledger
+from asyncsched._clock import SystemClock
+from asyncsched._durations import Duration, seconds
+from asyncsched._engine import Engine
+from asyncsched._events import EventBus
+from asyncsched._grants import DEFAULT_LOCK_TTL
+from asyncsched._instants import from_us
+from asyncsched._job import Job, JobSettings, checked_grace, checked_lock_ttl, checked_name
+from asyncsched._logs import SafeLogger
+from asyncsched._registry import Registry
+from asyncsched._run import Run, current_run, new_id
+from asyncsched._signals import answered
+from asyncsched._snapshot import Snapshot, counted, job_snapshot, run_snapshot
+from asyncsched.exceptions import ConfigurationError, SchedulerError
+from asyncsched.stores import make_store
+from asyncsched.triggers._zones import zone
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from asyncsched.protocols import Clock, Store
+
+
+class Scheduler:
+    """A scheduler of periodic jobs inside an asyncio service.
+
+    Args:
+        store: where a cluster decides. Nothing: the memory of this process, no server needed. A URL (``redis://``,
+            ``rediss://``, ``unix://``), a ``redis.asyncio.Redis`` client that the service already has (used, never
+            closed), or any ``Store``.
+        logger: where the scheduler's and the runs' records go; by default the logger ``asyncsched``.
+        trace_id: makes the trace id of a run; by default 32 hex digits, a valid W3C trace id.
+        timezone: of daily times and cron expressions: an IANA name or a ``tzinfo``.
+        lock_ttl: seconds (or a timedelta) after which the locks of a node that died are free; at least 1.
+        misfire_grace: how late, in seconds, a tick may be noticed and still run; ``None``: however late.
+        shutdown_timeout: seconds for which a stop waits for active runs before it cancels them.
+        prefix: put in front of every key: two schedulers with the same prefix and job name are one cluster.
+        node: this node's name; by default host, process id and four random hex digits.
+        clock: where time comes from, for tests.
+        replica_ack: replicas of the Redis that must have a grant before it counts (``WAIT``).
+
+    Raises:
+        ConfigurationError: an option breaks its rule.
+    """
+
+    def __init__(
+        self,
+        store: str | Redis | Store | None = None,
+        *,
+        logger: logging.Logger | None = None,
+        trace_id: Callable[[], str] | None = None,
+        timezone: str | tzinfo = "UTC",
+        lock_ttl: Duration = DEFAULT_LOCK_TTL,
+        misfire_grace: Duration | None = 3600,
+        shutdown_timeout: Duration = 30,
+        prefix: str = "",
+        node: str | None = None,
+        clock: Clock | None = None,
+        replica_ack: int = 0,
+    ) -> None:
+        self._logger = _checked_logger(logger)
+        if trace_id is not None and not callable(trace_id):
+            raise ConfigurationError(
+                f"trace_id {trace_id!r} cannot be called; it must be a function that gives a new id"
+            )
+        self._make_trace_id = trace_id
+        self._defaults = JobSettings(
+            timezone=zone(timezone),
+            lock_ttl=checked_lock_ttl(lock_ttl, what="lock_ttl"),
+            misfire_grace=checked_grace(misfire_grace, what="misfire_grace"),
+        )
+        self._shutdown_timeout = seconds(shutdown_timeout, what="shutdown_timeout")
+        self._node = None if node is None else checked_name(node, what="node", forbidden="{}*?[]|")
+        self._clock = _checked_clock(clock)
+        self._store = make_store(store, prefix=prefix, replica_ack=replica_ack, clock=self._clock)
+        self._bus = EventBus(self._logger)
+        self._ledger = Ledger(self._clock, self._logger, self._bus)
+        self._registry = Registry(self._defaults, self._logger)
+        self._engine: Engine | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._entered: asyncio.Task[None] | None = None
+
+    # Jobs
+
+    def add_job(self, name: str, handler: object) -> Job:
+        """Register a job and return it, to be given its schedule and policies.
+
+        On a running scheduler, call it from the scheduler's event loop; the job is scheduled at the loop's next turn.
+
+        Raises:
+            DuplicateJobError: the name is taken.
+            ConfigurationError: the name or the handler breaks its rule.
+        """
+        return self._registry.register(Job(name, handler))
+
+    def job(self, name: str) -> Job:
+        """Register a job whose handler follows: the returned job, with its schedule, decorates the function.
+
+        Raises:
+            DuplicateJobError: the name is taken.
+            ConfigurationError: the name breaks its rule.
+        """
+        return self._registry.register(Job(name))
+
+    def remove_job(self, name: str) -> None:
+        """Forget a job. Its active runs go on.
+
+        Raises:
+            UnknownJobError: no job has this name.
+        """
+        self._registry.remove(name)
+
+    def get_job(self, name: str) -> Job:
+        """Return a job.
+
+        Raises:
+            UnknownJobError: no job has this name.
+        """
+        return self._registry.get(name)
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """All jobs by name, read-only."""
+        return MappingProxyType(self._registry.jobs)
+
+    # Running
+
+    async def run(self, *, signals: Iterable[int] = (SIGINT, SIGTERM)) -> None:
+        """Run until cancelled or stopped, and drain on the way out: the form for a program whose main thing this is.
+
+        In the main thread, ``signals`` stop it, as ``stop()`` does; a second one does not wait for active runs. Their
+        earlier handlers are put back afterwards; ``()`` leaves them alone.
+
+        Raises:
+            ConfigurationError: a job has no handler or no schedule.
+            SchedulerError: it runs already.
+        """
+        with answered(signals, self._stop_or_hurry):
+            await self._join(self._start())
+
+    async def __aenter__(self) -> Self:
+        """Run in the background; signals are left alone.
+
+        Raises:
+            ConfigurationError: a job has no handler or no schedule.
+            SchedulerError: it runs already.
+        """
+        self._entered = self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drain. Raises what stopped the engine, if that was a fault of its own."""
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            if not entered.done():
+                self._request_stop()
+            await self._join(entered)
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[dict[str, Scheduler]]:
+        """Run while an ASGI app does: ``FastAPI(lifespan=scheduler.lifespan)``; handlers find
+        ``request.state.scheduler``."""
+        async with self:
+            yield {"scheduler": self}
+
+    async def stop(self) -> None:
+        """Stop: no new ticks, active runs are waited for, then cancelled, and every lock is given back.
+
+        Called from a job or a subscriber of this scheduler it only begins the stop, as they cannot wait for their own
+        end. Without effect on a scheduler that does not run.
+        """
+        engine, serving = self._engine, self._serving
+        if engine is None:
+            return
+        self._request_stop()
+        from_inside = current_run() in engine.executor.active or self._bus.is_at_work(asyncio.current_task())
+        if serving is not None and not from_inside:
+            await self._join(serving)
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._engine is not None:
+            raise SchedulerError("the scheduler runs already")
+        self._registry.check_complete()
+        engine = Engine(
+            store=self._store,
+            clock=self._clock,
+            node=self._node or _default_node(),
+            logger=self._logger,
+            bus=self._bus,
+            ledger=self._ledger,
+            new_trace_id=self._new_trace_id,
+            shutdown_timeout=self._shutdown_timeout,
+            close_store=self._close_store,
+        )
+        if self._bus.wants(events.SchedulerStarted):
+            self._bus.emit(
+                events.SchedulerStarted(at=self._ledger.now(), node=engine.node, jobs=len(self._registry.jobs))
+            )
+        self._engine = engine
+        self._registry.open(engine)
+        self._serving = asyncio.get_running_loop().create_task(self._serve(engine))
+        return self._serving
+
+    async def _serve(self, engine: Engine) -> None:
+        try:
+            await engine.serve()
+        finally:
+            self._engine = self._serving = None
+            self._registry.close()
+
+    async def _close_store(self, engine: Engine) -> None:
+        """Close the store behind an engine that has ended, unless the next one uses it already."""
+        if self._engine is None or self._engine is engine:
+            await self._store.close()
+
+    async def _join(self, serving: asyncio.Task[None]) -> None:
+        """Wait for the end of the engine. A cancellation stops it, a second one hurries it; both wait for its drain."""
+        cancelled = False
+        while not serving.done():
+            try:
+                await asyncio.wait([serving])
+            except asyncio.CancelledError:
+                self._stop_or_hurry()
+                cancelled = True
+        if cancelled:
+            if not serving.cancelled():
+                serving.exception()  # if there is one, it was logged: what counts now is the cancellation
+            raise asyncio.CancelledError
+        serving.result()
+
+    def _request_stop(self) -> None:
+        if self._engine is not None:
+            self._engine.request_stop()
+
+    def _stop_or_hurry(self) -> None:
+        if self._engine is not None:
+            if self._engine.is_stopping:
+                self._engine.hurry()
+            else:
+                self._engine.request_stop()
+
+    def _new_trace_id(self) -> str:
+        if self._make_trace_id is None:
+            return new_id()
+        try:
+            value = self._make_trace_id()
+        except Exception:
+            self._logger.exception("trace_id %r failed; a default id is used", self._make_trace_id)
+            return new_id()
+        if not isinstance(value, str) or not value:
+            self._logger.error("trace_id %r gave %r, which is no id; a default id is used", self._make_trace_id, value)
+            return new_id()
+        return value
+
+    # Steering
+
+    async def trigger(self, name: str) -> Run:
+        """Start a run of the job now and return it when it has started, or was skipped.
+
+        It respects pause and overlap guards, has no random delay, is not a tick and leaves the tick record alone.
+
+        Raises:
+            UnknownJobError: no job has this name.
+            SchedulerError: the scheduler does not run.
+        """
+        job = self.get_job(name)
+        if self._engine is None or self._engine.is_stopping:
+            raise SchedulerError(f"trigger({name!r}): the scheduler does not run")
+        self._registry.adopt_newcomers()
+        if (missing := job.missing()) is not None:
+            raise ConfigurationError(f"job {name!r}: {missing}")
+        return await self._engine.trigger(name)
+
+    async def pause(self, name: str) -> None:
+        """Start no runs of the job on any node, within 2 s, until ``resume``; active ones go on. It survives restarts.
+
+        Raises:
+            UnknownJobError: no job has this name.
+            StoreUnavailableError: the store did not take it; nothing can be said of what the nodes do.
+        """
+        await self._set_paused(name, True, events.JobPaused)
+
+    async def resume(self, name: str) -> None:
+        """Undo ``pause``.
+
+        Raises:
+            UnknownJobError: no job has this name.
+            StoreUnavailableError: the store did not take it; nothing can be said of what the nodes do.
+        """
+        await self._set_paused(name, False, events.JobResumed)
+
+    async def _set_paused(self, name: str, paused: bool, event: type[events.JobEvent]) -> None:
+        self.get_job(name)
+        try:
+            await self._store.set_paused(name, paused)
+        finally:
+            if self._engine is None:
+                await self._store.close()
+        self._logger.info("job=%s was %s", name, "paused" if paused else "resumed")
+        if self._bus.wants(event):
+            self._bus.emit(event(at=self._ledger.now(), node=self._ledger.node, job=name))
+
+    def subscribe(self, callback: Callable[[Any], object], *event_types: type[events.Event]) -> Callable[[], None]:
+        """Call ``callback`` (a plain or an async function) for each event of the given types; none: for all.
+
+        What it raises is logged and reaches nobody else; it goes on being called.
+
+        Returns:
+            A function that ends the subscription.
+
+        Raises:
+            ConfigurationError: ``callback`` cannot be called, or a type is no event type.
+        """
+        return self._bus.subscribe(callback, *event_types)
+
+    # What it tells of itself
+
+    def snapshot(self) -> Snapshot:
+        """Return what the scheduler is doing, as one frozen value."""
+        engine = self._engine
+        return Snapshot(
+            state=self._state(),
+            node="" if engine is None else engine.node,
+            taken_at=self._ledger.now(),
+            store_available=engine is None or not engine.outage.is_on,
+            jobs=tuple(
+                job_snapshot(job, None if engine is None else engine.states.get(job.name), self._store)
+                for job in self._registry.jobs.values()
+            ),
+            active=() if engine is None else tuple(run_snapshot(run) for run in engine.executor.active),
+            counters=counted(self._ledger.tally),
+        )
+
+    def _state(self) -> str:
+        if self._engine is None:
+            return "idle"
+        return "draining" if self._engine.is_stopping else "running"
+
+    def __repr__(self) -> str:
+        """Tell the state in a line, without secrets."""
+        words = [self._state(), f"jobs={len(self._registry.jobs)}"]
+        if self._engine is not None:
+            nexts = [state.next_us for state in self._engine.states.values() if state.next_us is not None]
+            words.append(f"active={len(self._engine.executor.active)}")
+            words.append(f"next={from_us(min(nexts)).isoformat() if nexts else None}")
+        return f"<Scheduler {' '.join(words)} store={self._store!r}>"
+
+
+def _default_node() -> str:
+    """Return a name that no other process, and no earlier life of this one, has."""
+    host = "".join(c for c in socket.gethostname() if c.isalnum() or c in "-._") or "node"
+    return f"{host[:100]}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _checked_clock(clock: object) -> Clock:
+    if clock is None:
+        return SystemClock()
+    methods = ("time", "monotonic", "call_at", "call_later")
+    if isinstance(clock, type) or not all(callable(getattr(clock, method, None)) for method in methods):
+        raise ConfigurationError(f"clock {clock!r} is no clock: it needs the methods {', '.join(methods)}")
+    return cast("Clock", clock)
+
+
+def _checked_logger(logger: object) -> SafeLogger:
+    if logger is None:
+        return SafeLogger(logging.getLogger("asyncsched"))
+    if not isinstance(logger, logging.Logger):
+        raise ConfigurationError(f"logger {logger!r} is not a logging.Logger")
+    return SafeLogger(logger)

@@ -1,0 +1,96 @@
+"""Owns what a scheduler tells of itself: frozen values, made on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from asyncsched._instants import from_us
+from asyncsched._run import Outcome, Run
+
+if TYPE_CHECKING:
+    from asyncsched._job import Job
+    from asyncsched._job_state import JobState, Tally
+    from asyncsched.protocols import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSnapshot:
+    """One job."""
+
+    name: str
+    schedule: str
+    """The trigger as code, such as ``Every(30)``; empty for a job that only runs immediately."""
+    policies: tuple[str, ...]
+    next_fire_time: datetime | None
+    """In the job's time zone; ``None``: never again, or the scheduler does not run."""
+    paused: bool
+    active: int
+    """Runs in progress here, random delays included."""
+    last_outcome: Outcome | None
+    counters: Mapping[str, int]
+    """How many ticks and runs ended as each outcome, skip reason or ``missed`` since the job was scheduled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSnapshot:
+    """One run in progress."""
+
+    job: str
+    run_id: str
+    trace_id: str
+    fire_time: datetime
+    started_at: datetime | None
+    """``None`` while it sleeps its random delay."""
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A scheduler at one instant."""
+
+    state: str
+    """``idle``, ``running``, ``draining``."""
+    node: str
+    """Empty while idle."""
+    taken_at: datetime
+    store_available: bool
+    jobs: tuple[JobSnapshot, ...]
+    active: tuple[RunSnapshot, ...]
+    counters: Mapping[str, int]
+    """As the jobs' counters, of all jobs that were ever scheduled."""
+
+
+def counted(tally: Tally | None) -> Mapping[str, int]:
+    """Return a tally as a value that does not change any more."""
+    return MappingProxyType({str(what): number for what, number in (tally or {}).items()})
+
+
+def job_snapshot(job: Job, state: JobState | None, store: Store) -> JobSnapshot:
+    """Return one job; ``state`` is ``None`` while it is not scheduled."""
+    next_us = None if state is None else state.next_us
+    return JobSnapshot(
+        name=job.name,
+        schedule="" if job.trigger is None else repr(job.trigger),
+        policies=job.policies,
+        next_fire_time=None if state is None or next_us is None else from_us(next_us, state.settings.timezone),
+        paused=store.is_paused(job.name),
+        active=0 if state is None else state.active,
+        last_outcome=None if state is None or state.last_run is None else state.last_run.outcome,
+        counters=counted(None if state is None else state.tally),
+    )
+
+
+def run_snapshot(run: Run) -> RunSnapshot:
+    """Return one run in progress."""
+    return RunSnapshot(
+        job=run.job,
+        run_id=run.run_id,
+        trace_id=run.trace_id,
+        fire_time=run.fire_time,
+        started_at=run.started_at,
+        fence=run.fence,
+    )

@@ -1,0 +1,195 @@
+"""Trace ids: what they are by default, the service's own, and where the current run is known."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncsched import RunContext, RunFilter, Scheduler, current_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncsched.testing import FakeClock
+
+DEFAULT = re.compile(r"[0-9a-f]{32}")
+
+
+async def trace_ids(scheduler: Scheduler, clock: FakeClock, runs: int = 1) -> list[str]:
+    """Run a job and return the trace ids that its handler saw, each looked at twice."""
+    seen: list[str] = []
+
+    async def handler(ctx: RunContext) -> None:
+        assert ctx.trace_id == ctx.trace_id, "a run has one trace id"
+        seen.append(ctx.trace_id)
+
+    scheduler.add_job("traced", handler).per_seconds(1)
+    async with scheduler:
+        await clock.advance(runs)
+    return seen
+
+
+async def test_the_default_is_a_w3c_trace_id(scheduler: Scheduler, clock: FakeClock) -> None:
+    ids = await trace_ids(scheduler, clock, runs=200)
+    assert len(ids) == 200
+    assert len(set(ids)) == 200, "no two runs share one"
+    for value in ids:
+        assert DEFAULT.fullmatch(value), f"{value!r} is not 32 lower-case hex digits"
+        assert value.strip("0"), "all zero is not a valid id"
+
+
+async def test_an_id_of_zeros_is_drawn_again(
+    scheduler: Scheduler, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = iter(["0" * 32, "0" * 32])
+    monkeypatch.setattr("secrets.token_hex", lambda _size: next(draws, "ab" * 16))
+    assert await trace_ids(scheduler, clock) == ["ab" * 16]
+
+
+async def test_the_services_own_ids(make_scheduler: Callable[..., Scheduler], clock: FakeClock) -> None:
+    made = (f"id-{n}" for n in range(10))
+    assert await trace_ids(make_scheduler(trace_id=lambda: next(made)), clock, runs=3) == ["id-0", "id-1", "id-2"]
+
+
+async def test_ids_are_made_when_they_are_asked_for(
+    make_scheduler: Callable[..., Scheduler], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="asyncsched")
+    made: list[str] = []
+
+    def make() -> str:
+        made.append("id")
+        return "id"
+
+    async def handler() -> None: ...
+
+    scheduler = make_scheduler(trace_id=make)
+    scheduler.add_job("silent", handler).per_seconds(1)
+    async with scheduler:
+        await clock.advance(5)
+    assert scheduler.snapshot().counters == {"succeeded": 5}
+    assert made == [], "nobody read an id, so none was made"
+
+
+def raise_error() -> str:
+    raise ConnectionError("the id service is down")
+
+
+JUNK = [
+    pytest.param(raise_error, "failed; a default id is used", id="raises"),
+    pytest.param(lambda: None, "gave None, which is no id; a default id is used", id="None"),
+    pytest.param(lambda: "", "gave '', which is no id; a default id is used", id="empty"),
+    pytest.param(lambda: 7, "gave 7, which is no id; a default id is used", id="number"),
+    pytest.param(lambda: b"id", "gave b'id', which is no id; a default id is used", id="bytes"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), JUNK)
+async def test_a_factory_that_gives_no_id(
+    make_scheduler: Callable[..., Scheduler], clock: FakeClock, lines: Callable[..., list[str]], make: Any, said: str
+) -> None:
+    (value,) = await trace_ids(make_scheduler(trace_id=make), clock)
+    assert DEFAULT.fullmatch(value)
+    (line,) = lines("trace_id", logging.ERROR)
+    assert line.startswith(f"trace_id {make!r}")
+    assert said in line
+
+
+async def test_a_factory_that_fails_under_a_run_filter(
+    make_scheduler: Callable[..., Scheduler], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logging its failure asks the filter for the very id that is being made."""
+    caplog.set_level(logging.INFO, logger="asyncsched")
+    caplog.handler.addFilter(run_filter := RunFilter())
+    try:
+        (value,) = await trace_ids(make_scheduler(trace_id=raise_error), clock)
+    finally:
+        caplog.handler.removeFilter(run_filter)
+    failures = [record for record in caplog.records if "a default id is used" in record.getMessage()]
+    assert len(failures) == 1, f"said {len(failures)} times"
+    ends = [record for record in caplog.records if "outcome=" in record.getMessage()]
+    assert [f"trace={value}" in record.getMessage() for record in ends] == [True]
+
+
+async def test_a_factory_that_logs_under_a_run_filter(
+    make_scheduler: Callable[..., Scheduler], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make() -> str:
+        logging.getLogger("app").warning("making an id")
+        return "made"
+
+    caplog.handler.addFilter(run_filter := RunFilter())
+    try:
+        assert await trace_ids(make_scheduler(trace_id=make), clock) == ["made"]
+    finally:
+        caplog.handler.removeFilter(run_filter)
+    assert len([record for record in caplog.records if record.getMessage() == "making an id"]) == 1
+
+
+# current_run
+
+
+def test_there_is_no_run_outside() -> None:
+    assert current_run() is None
+
+
+async def test_the_run_is_known_below_the_handler(scheduler: Scheduler, clock: FakeClock) -> None:
+    seen: dict[str, RunContext | None] = {}
+
+    def in_thread() -> None:
+        seen["thread"] = current_run()
+
+    async def in_task() -> None:
+        seen["task"] = current_run()
+
+    async def handler(ctx: RunContext) -> None:
+        seen["ctx"] = ctx
+        seen["handler"] = current_run()
+        await asyncio.create_task(in_task())
+        await asyncio.to_thread(in_thread)
+
+    scheduler.add_job("known", handler).immediate()
+    async with scheduler:
+        await clock.settle()
+        assert current_run() is None, "the run is not known outside of it"
+    assert set(seen) == {"ctx", "handler", "task", "thread"}
+    assert {id(run) for run in seen.values()} == {id(seen["ctx"])}
+
+
+async def test_the_run_is_known_in_a_plain_function(scheduler: Scheduler, clock: FakeClock) -> None:
+    seen: list[tuple[bool, RunContext | None]] = []
+
+    def handler(ctx: RunContext) -> None:
+        seen.append((threading.current_thread() is threading.main_thread(), current_run()))
+        assert current_run() is ctx
+
+    scheduler.add_job("plain", handler).immediate()
+    async with scheduler:
+        await clock.settle()
+    ((on_main_thread, run),) = seen
+    assert not on_main_thread
+    assert run is not None
+    assert run.job == "plain"
+
+
+async def test_runs_at_the_same_time_know_themselves(scheduler: Scheduler, clock: FakeClock) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def handler(ctx: RunContext) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+            run = current_run()
+            assert run is not None
+            seen.append((ctx.job, run.job))
+
+    for name in ("a", "b", "c"):
+        scheduler.add_job(name, handler).immediate()
+    async with scheduler:
+        await clock.settle()
+    assert len(seen) == 15
+    assert all(ours == known for ours, known in seen), seen

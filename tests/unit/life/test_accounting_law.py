@@ -1,0 +1,215 @@
+"""The law of accounting: whatever happens, each fire time that came due is one run, one skip or one miss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from _life_doubles import Book, Link, SkewedClock, locks, passing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncsched import MemoryStore, Scheduler
+from asyncsched._clock import sleep
+from asyncsched.testing import FakeClock
+
+START = datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
+"""Half a second off every grid; all that the histories do takes whole seconds, so nothing happens *at* a tick."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One job."""
+
+    seconds: int
+    one_server: bool
+    no_overlap: bool
+    delay: tuple[int, int] | None
+    work: str
+    grace: int | None
+
+    @property
+    def is_guarded(self) -> bool:
+        return self.one_server or self.no_overlap
+
+
+plans = st.builds(
+    Plan,
+    seconds=st.sampled_from([5, 7, 30, 60]),
+    one_server=st.booleans(),
+    no_overlap=st.booleans(),
+    delay=st.sampled_from([None, None, (0, 4), (20, 20)]),
+    work=st.sampled_from(["good", "bad", "exits", "long", "hangs", "cancels itself"]),
+    grace=st.sampled_from([None, 0, 10, 3600]),
+)
+operations = st.one_of(
+    st.tuples(st.just("advance"), st.sampled_from([1, 4, 13, 61, 200])),
+    st.tuples(st.just("shift"), st.sampled_from([-100, -9, -1, 1, 9, 100, 5000])),
+    st.tuples(st.sampled_from(["down", "mute", "up", "restart", "pause", "resume", "trigger"]), st.integers(0, 2)),
+)
+
+
+class History:
+    """A scheduler that lives through operations, and the count of what came due meanwhile."""
+
+    def __init__(self, jobs: list[Plan], skew: int) -> None:
+        self.clock = FakeClock(START)
+        self.skew = skew
+        self.memory = MemoryStore(self.clock)
+        self.link = Link(self.memory)
+        self.scheduler = Scheduler(self.link, clock=SkewedClock(self.clock, skew), shutdown_timeout=5, node="n")
+        self.book = Book(self.scheduler)
+        self.jobs = {f"j{i}": plan for i, plan in enumerate(jobs)}
+        self.due: Counter[str] = Counter()
+        self.triggered: Counter[str] = Counter()
+        self.began_at = self.newest_at = 0.0
+        self.was_cut = False
+        for name, plan in self.jobs.items():
+            self._add(name, plan)
+
+    def _add(self, name: str, plan: Plan) -> None:
+        job = self.scheduler.add_job(name, self._handler(plan.work)).per_seconds(plan.seconds)
+        job.misfire_grace(plan.grace)
+        if plan.one_server:
+            job.on_one_server()
+        if plan.no_overlap:
+            job.without_overlapping()
+        if plan.delay:
+            job.random_delay(*plan.delay)
+
+    def _handler(self, work: str) -> Callable[[], Awaitable[None]]:
+        async def handler() -> None:
+            match work:
+                case "bad":
+                    raise ValueError("bad")
+                case "exits":
+                    raise SystemExit(3)
+                case "long":
+                    await sleep(self.clock, 17)
+                case "hangs":
+                    await asyncio.Event().wait()
+                case "cancels itself":
+                    raise asyncio.CancelledError
+
+        return handler
+
+    # What should have come due
+
+    def note(self) -> None:
+        """The scheduler has seen this instant."""
+        self.newest_at = max(self.newest_at, self.clock.time())
+
+    def settle_account(self) -> None:
+        for name, plan in self.jobs.items():
+            offset = min(self.skew, 0) if plan.is_guarded else self.skew  # guarded ones wait for the later clock
+            first, last = (int(at + offset) // plan.seconds for at in (self.began_at, self.newest_at))
+            self.due[name] += last - first
+
+    # What happens
+
+    async def start(self) -> None:
+        await self.scheduler.__aenter__()
+        await self.clock.advance(0)
+        self.began_at = self.newest_at = self.clock.time()
+
+    async def stop(self) -> None:
+        # a tick that came due by a clock that was set back is neither booked nor lost until it is due again
+        await self.clock.advance(max(0.0, self.newest_at - self.clock.time()))
+        self.note()
+        stopping = asyncio.ensure_future(self.scheduler.__aexit__(None, None, None))
+        await passing(self.clock, stopping, step=1)
+        self.settle_account()
+
+    async def do(self, what: str, value: Any) -> None:
+        name = f"j{value}"
+        match what:
+            case "advance":
+                await self.clock.advance(value)
+            case "shift":
+                self.clock.shift(value)
+                await self.clock.advance(0)
+            case "down" | "mute":
+                getattr(self.link, what)()
+                self.was_cut = True
+            case "up":
+                self.link.up()
+            case "restart":
+                await self.stop()
+                await self.start()
+            case "pause" | "resume" if name in self.jobs:
+                await self.memory.set_paused(name, what == "pause")
+            case "trigger" if name in self.jobs:
+                self.triggered[name] += 1
+                await passing(self.clock, self.scheduler.trigger(name), step=1)
+        self.note()
+        assert self.scheduler.snapshot().state == "running"
+
+    async def live(self, steps: list[tuple[str, Any]]) -> None:
+        await self.start()
+        for what, value in steps:
+            await self.do(what, value)
+        await self.stop()
+
+    def check(self) -> None:
+        booked: Counter[str] = Counter()
+        for name in self.jobs:
+            totals = self.book.totals(name)
+            booked += totals
+            assert totals.total() == self.due[name] + self.triggered[name], (name, totals)
+        assert dict(booked) == dict(self.scheduler.snapshot().counters)
+        started = {event.run_id for event in self.book.events if type(event).__name__ == "RunStarted"}
+        ended = [event.run_id for event in self.book.events if type(event).__name__ == "RunEnded"]
+        assert len(ended) == len(set(ended))
+        assert started <= set(ended)
+        if not self.was_cut:
+            assert locks(self.memory) == {}
+
+
+def lived(jobs: list[Plan], skew: int, steps: list[tuple[str, Any]]) -> History:
+    history = History(jobs, skew)
+
+    async def main() -> None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        await history.live(steps)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert complaints == []
+
+    asyncio.run(main())
+    return history
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(
+    jobs=st.lists(plans, min_size=1, max_size=3),
+    skew=st.sampled_from([0, 0, 3600, -7]),
+    steps=st.lists(operations, max_size=12),
+)
+def test_each_fire_time_is_one_run_one_skip_or_one_miss(
+    jobs: list[Plan], skew: int, steps: list[tuple[str, Any]]
+) -> None:
+    lived(jobs, skew, steps).check()
+
+
+@pytest.mark.processes
+@settings(max_examples=500, deadline=None, database=None)
+@given(
+    jobs=st.lists(plans, min_size=1, max_size=3),
+    skew=st.sampled_from([0, 0, 3600, -7]),
+    steps=st.lists(operations, max_size=25),
+)
+def test_the_same_at_length(jobs: list[Plan], skew: int, steps: list[tuple[str, Any]]) -> None:
+    lived(jobs, skew, steps).check()
+
+
+def test_the_law_can_see_a_tick_that_was_dropped() -> None:
+    history = lived([Plan(5, True, False, None, "good", None)], 0, [("advance", 61)])
+    history.check()
+    history.book.events = history.book.events[:-3] + history.book.events[-1:]
+    with pytest.raises(AssertionError):
+        history.check()

@@ -1,0 +1,88 @@
+"""Imports go down the layers only, and redis is imported in the Redis store alone."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import asyncsched
+
+ROOT = Path(asyncsched.__file__).parent
+
+LAYERS = [
+    # words: values, protocols, how a handler is called
+    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "events"],
+    ["_handlers", "_base_handler"],
+    # pure time: no I/O; _clock alone reads time and sleeps
+    ["triggers", "_clock", "_timeline", "_misfire"],
+    # a job: words and a trigger put together
+    ["_job"],
+    # stores
+    ["stores"],
+    # engine: one run, claims, leases, accounting, the loop
+    ["_events", "_job_state", "_accounting", "_outage", "_lease", "_execution", "_claims", "_engine"],
+    # facade
+    ["_registry", "_snapshot", "_signals", "_scheduler"],
+    # shells
+    ["__init__", "testing"],
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+PURE = ["triggers", "_timeline", "_misfire"]
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def sources(*parts: str) -> list[Path]:
+    return [path for path in sorted(ROOT.rglob("*.py")) if not parts or part(path) in parts]
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports when it runs, at its top or in a function."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    assert part(path) in RANK, f"{path.name} belongs to no layer"
+    for module in imports(path):
+        package, _, rest = module.partition(".")
+        if package == "asyncsched" and part(path) != "__init__":
+            below = rest.split(".")[0]
+            assert RANK[below] <= RANK[part(path)], f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_redis_is_imported_in_the_redis_store_only(path: Path) -> None:
+    uses_redis = any(module.split(".")[0] == "redis" for module in imports(path))
+    assert not uses_redis or path.parent.name == "stores"
+
+
+@pytest.mark.parametrize("path", sources(*PURE), ids=lambda path: str(path.relative_to(ROOT)))
+def test_pure_time_knows_no_clock_and_no_loop(path: Path) -> None:
+    assert not {module.split(".")[0] for module in imports(path)} & {"asyncio", "anyio", "time", "socket"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_clock_reads_time_and_sleeps(path: Path) -> None:
+    if part(path) == "_clock":
+        return
+    assert "time" not in {module.split(".")[0] for module in imports(path)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"sleep", "now"}:
+            owner = ast.unparse(node.func.value)
+            yields = owner == "asyncio" and ast.unparse(node.args[0]) == "0" if node.args else False
+            assert yields or owner not in {"asyncio", "time", "datetime"}, f"{path.name}:{node.lineno}"
