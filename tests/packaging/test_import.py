@@ -1,0 +1,59 @@
+"""What ``import asyncsched`` brings in, and what it names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import asyncsched
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the names of all modules that a fresh interpreter has after ``code``."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(told.stdout))
+
+
+@pytest.mark.parametrize("code", ["import asyncsched", "import asyncsched; asyncsched.Scheduler()"])
+def test_what_is_not_used_is_not_imported(code: str) -> None:
+    assert imported_by(code) & {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio"} == set()
+
+
+def test_redis_comes_with_its_url() -> None:
+    assert "redis" in imported_by("import asyncsched; asyncsched.Scheduler('redis://127.0.0.1:1')")
+
+
+def test_public_names() -> None:
+    def as_ruff_sorts(name: str) -> tuple[int, str]:
+        kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
+        return kind, name
+
+    assert list(asyncsched.__all__) == sorted(asyncsched.__all__, key=as_ruff_sorts)
+    assert len(asyncsched.__all__) <= 25
+    assert all(hasattr(asyncsched, name) for name in asyncsched.__all__)
+
+
+def test_no_public_name_is_left_out() -> None:
+    from types import ModuleType
+
+    public = {name for name, value in vars(asyncsched).items() if not name.startswith("_")}
+    modules = {name for name in public if isinstance(getattr(asyncsched, name), ModuleType)}
+    assert public - modules == set(asyncsched.__all__)
+
+
+def test_metadata() -> None:
+    about = metadata.metadata("asyncsched")
+    assert about["Name"] == "asyncsched"
+    assert about["License-Expression"] == "MIT"
+    assert about["Requires-Python"] == ">=3.11"
+    classifiers = about.get_all("Classifier") or []
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
+    assert {"Typing :: Typed", "Framework :: AsyncIO"} <= set(classifiers)
+    assert set(about.get_all("Provides-Extra") or []) == {"cli", "test"}
+    needed = [line for line in about.get_all("Requires-Dist") or [] if "extra ==" not in line]
+    assert any(line.startswith("redis[hiredis]") for line in needed)
