@@ -134,7 +134,7 @@ class Job:
 
     def daily_at(self, *times: str) -> Job:
         """Run each day at ``times`` (``"HH:MM:SS"`` or ``"HH:MM"``) in the job's time zone."""
-        return self._schedule_in_zone(f"daily_at{times!r}", partial(Daily, *times))
+        return self._schedule_in_zone(_shown("daily_at", *times), partial(Daily, *times))
 
     def per_seconds(self, interval: float) -> Job:
         """Run every ``interval`` seconds, at least 0.001, on a grid that starts at the Unix epoch."""
@@ -155,7 +155,7 @@ class Job:
     def cron(self, *expressions: str) -> Job:
         """Run by cron expressions: five fields, six with seconds first, or ``@daily`` and the like; in the job's time
         zone."""
-        return self._schedule_in_zone(f"cron{expressions!r}", partial(_crons, expressions))
+        return self._schedule_in_zone(_shown("cron", *expressions), partial(_crons, expressions))
 
     def at(self, *instants: datetime) -> Job:
         """Run once at each of ``instants``, which must be aware."""
@@ -353,6 +353,11 @@ class Job:
 
     def _refusal(self, call: str, rule: str) -> ConfigurationError:
         return ConfigurationError(f"job {self._name!r}: {call}: {rule}")
+
+
+def _shown(method: str, *args: object) -> str:
+    """Return a call as it was written."""
+    return f"{method}({', '.join(map(repr, args))})"
 
 
 def _crons(expressions: tuple[str, ...], timezone: str | tzinfo = "UTC") -> Trigger:

@@ -353,6 +353,11 @@ def test_a_cron_expression_against_the_rules(expression: Any, parts: tuple[str, 
     assert job.trigger is None
 
 
+def test_a_refused_call_stands_there_as_it_was_written() -> None:
+    refused(lambda: Job("report", work).daily_at("9:00"), "daily_at('9:00'): ")
+    refused(lambda: Job("report", work).cron("@daily", "5"), "cron('@daily', '5'): ")
+
+
 def test_schedules_without_a_value() -> None:
     refused(lambda: Job("empty", work).daily_at(), "job 'empty'", "none given")
     refused(lambda: Job("empty", work).cron(), "job 'empty'", "cron()", "at least one")
