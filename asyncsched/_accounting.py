@@ -142,6 +142,42 @@ class Ledger:
         if self._bus.wants(events.LateGrantReleased):
             self._bus.emit(events.LateGrantReleased(**self._of_job(state), fire_time=from_us(fire_us)))
 
+    def loop_blocking(self, job: str | None, seconds: float, where: str) -> None:
+        """Say, from any thread, that the event loop does not turn."""
+        self._logger.error(
+            "the event loop is blocked%s, for %.1f s so far%s: no lease is renewed meanwhile",
+            "" if job is None else f" by job={job}",
+            seconds,
+            f", at {where}" if where else "",
+        )
+
+    def loop_blocked(self, job: str | None, seconds: float) -> None:
+        """Book that the event loop has turned again after a block."""
+        self._logger.error(
+            "the event loop was blocked for %.1f s%s; run code that does not await as a plain function",
+            seconds,
+            "" if job is None else f" by job={job}",
+        )
+        if self._bus.wants(events.LoopBlocked):
+            self._bus.emit(events.LoopBlocked(at=self.now(), node=self.node, blocked_for=seconds, job=job))
+
+    def runs_unguarded(self, run: Run) -> None:
+        """Book that a run starts although the store did not decide it."""
+        self._logger.warning(
+            "job=%s tick=%s runs without its guards: the store does not answer", run.job, run.fire_time.isoformat()
+        )
+
+    def reruns_exhausted(self, state: JobState, fire_us: int, attempts: int) -> None:
+        """Book that a tick was interrupted as often as it may run."""
+        self._logger.error(
+            "job=%s tick=%s is given up: its run was interrupted %d times",
+            state.job.name,
+            from_us(fire_us, state.settings.timezone).isoformat(),
+            attempts,
+        )
+        if self._bus.wants(events.RerunsExhausted):
+            self._bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
+
     def now(self) -> datetime:
         """Return the node's wall clock in UTC."""
         return from_us(round(self._clock.time() * 1e6))

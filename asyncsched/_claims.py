@@ -19,7 +19,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Lease, LockType, Verdict
+from asyncsched._claim import Claim
+from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import StoreUnavailableError
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from asyncsched._lease import LeaseKeeper
     from asyncsched._logs import SafeLogger
     from asyncsched._outage import Outage
-    from asyncsched.protocols import Clock, Store, Timer
+    from asyncsched._recovery import Recovery
+    from asyncsched.protocols import Clock, Store
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
 """Seconds between tries of a claim that the store did not decide; each is drawn from the upper half of its range, so
@@ -42,98 +44,18 @@ LONGEST_EARLY_WAIT = 0.5
 meanwhile."""
 TRIGGER_PATIENCE = 5.0
 """Seconds for which a triggered run waits for the store."""
-WEEK = 7 * 86_400.0
+RUN_ANYWAY_AFTER = 3.0
+"""Seconds for which a job that runs without the store waits for it all the same."""
 
 SKIPS = {
     Verdict.ELSEWHERE: SkipReason.ELSEWHERE,
     Verdict.OVERLAP: SkipReason.OVERLAP,
     Verdict.PAUSED: SkipReason.PAUSED,
     Verdict.LOST_RECORD: SkipReason.STORE_UNAVAILABLE,
+    Verdict.EXHAUSTED: SkipReason.ELSEWHERE,
 }
-
-
-class Claim:
-    """One run's way through the store."""
-
-    __slots__ = (
-        "decided",
-        "give_up_at",
-        "has_lock",
-        "may_have_won",
-        "next_us",
-        "request",
-        "run",
-        "state",
-        "timer",
-        "tries",
-    )
-
-    def __init__(self, state: JobState, run: Run, next_us: int | None, give_up_at: float | None) -> None:
-        self.state = state
-        self.run = run
-        self.next_us = next_us
-        self.give_up_at = give_up_at
-        """Monotonic seconds after which an undecided claim is given up; ``None``: only for the next tick."""
-        self.request: ClaimRequest | None = None
-        self.tries = 0
-        self.has_lock = False
-        """Whether it holds the job's local overlap lock."""
-        self.may_have_won = False
-        """Whether a request was sent whose answer did not arrive."""
-        self.timer: Timer | None = None
-        self.decided: asyncio.Event | None = None
-
-    def build_request(self, now: float) -> ClaimRequest:
-        """Return the request, the same for every try; ``now`` is the wall clock at the first one."""
-        if self.request is None:
-            self.request = self._build_request(now)
-        return self.request
-
-    def _build_request(self, now: float) -> ClaimRequest:
-        state, run, settings = self.state, self.run, self.state.settings
-        is_remembered = now <= state.remembered_until
-        is_tick = run.kind is ClaimKind.TICK
-        return ClaimRequest(
-            job=run.job,
-            kind=run.kind,
-            owner=f"{run.node}:{run.run_id}",
-            tick_us=run.fire_us if is_tick else 0,
-            one_server=state.job.is_on_one_server,
-            no_overlap=state.job.is_without_overlapping,
-            lock_ttl=settings.lock_ttl,
-            retain_for=self.retention() if is_tick else 0.0,
-            remembered_us=state.remembered_us if is_tick and is_remembered else 0,
-        )
-
-    def retention(self) -> float:
-        """Return for how many seconds the tick's record must be kept: a late node may still ask, and a record that
-        ended before the next tick would look like lost data."""
-        settings = self.state.settings
-        gap = 0.0 if self.next_us is None else (self.next_us - self.run.fire_us) / 1e6
-        return max(2 * gap + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
-
-    def lease(self, fence: int) -> Lease | None:
-        """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
-        job = self.state.job
-        locks: tuple[LockType, ...] = ()
-        if job.is_on_one_server and self.run.kind is ClaimKind.TICK:
-            locks += (LockType.SERVER,)
-        if job.is_without_overlapping:
-            locks += (LockType.OVERLAP,)
-        return self._lease_of(locks, fence) if locks else None
-
-    def undo_lease(self) -> Lease | None:
-        """Return all that the claim may have taken without our knowing."""
-        lease = self.lease(0)
-        locks = () if lease is None else lease.locks
-        if self.state.job.is_on_one_server and self.run.kind is ClaimKind.START:
-            locks += (LockType.START,)
-        return self._lease_of(locks, 0) if locks else None
-
-    def _lease_of(self, locks: tuple[LockType, ...], fence: int) -> Lease:
-        request = self.request
-        assert request is not None  # nothing is held, or may be, before the first request
-        return Lease(request.job, request.owner, fence, locks, request.lock_ttl)
+TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT}
+"""Verdicts that come with all that is known of the job's open ticks."""
 
 
 class Claimer:
@@ -148,6 +70,7 @@ class Claimer:
         keeper: LeaseKeeper,
         ledger: Ledger,
         outage: Outage,
+        recovery: Recovery,
         logger: SafeLogger,
         put_back: Callable[[JobState], None],
     ) -> None:
@@ -157,6 +80,7 @@ class Claimer:
         self._keeper = keeper
         self._ledger = ledger
         self._outage = outage
+        self._recovery = recovery
         self._logger = logger
         self._put_back = put_back
         self._ready: list[Claim] = []
@@ -164,7 +88,9 @@ class Claimer:
         self._wanted = asyncio.Event()
         self._closing = False
 
-    def submit(self, state: JobState, run: Run, *, late_by: float = 0.0, next_us: int | None = None) -> Claim:
+    def submit(
+        self, state: JobState, run: Run, *, late_by: float = 0.0, next_us: int | None = None, rerun: bool = False
+    ) -> Claim:
         """Claim ``run``, after what is being claimed for its job already.
 
         Args:
@@ -172,26 +98,29 @@ class Claimer:
             run: the tick, the immediate run or the triggered one.
             late_by: seconds by which it was noticed late, of its ``misfire_grace``.
             next_us: the tick after it.
+            rerun: the tick was granted before, and its run was interrupted.
         """
-        claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by))
+        claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by), rerun=rerun)
         self._undecided.add(claim)
         if not state.claims:
             state.claims = [claim]
             self._make_ready(claim)
             return claim
         state.claims.append(claim)
-        if run.kind is ClaimKind.TICK:
+        if claim.is_tick:
             self._replace_older_ticks(state.claims)
         return claim
 
     def _give_up_at(self, state: JobState, run: Run, late_by: float) -> float | None:
         grace = TRIGGER_PATIENCE if run.kind is ClaimKind.TRIGGER else state.settings.misfire_grace
+        if state.job.runs_without_store:
+            grace, late_by = RUN_ANYWAY_AFTER, 0.0
         return None if grace is None else self._clock.monotonic() + grace - late_by
 
     def _replace_older_ticks(self, claims: list[Claim]) -> None:
         """The newest pending tick wins: give up those that wait, but not one whose answer is on its way."""
         for older in claims[:-1]:
-            if older.run.kind is ClaimKind.TICK and (older.timer is not None or older is not claims[0]):
+            if older.is_tick and (older.timer is not None or older is not claims[0]):
                 self._give_up(older, SkipReason.STORE_UNAVAILABLE)
 
     def _make_ready(self, claim: Claim) -> None:
@@ -249,9 +178,12 @@ class Claimer:
         if answer.newest_us > claim.state.remembered_us:
             claim.state.remembered_us = answer.newest_us
             claim.state.remembered_until = self._clock.time() + claim.retention()
+        if claim.max_attempts and answer.verdict in TELLING:
+            self._recovery.answered(claim.state, claim.run.fire_us, answer)
         match answer.verdict:
             case Verdict.WON:
                 claim.state.complaint = ""
+                claim.run.attempt = answer.attempt
                 self._start(claim, answer.fence, sent_at)
             case Verdict.EARLY:
                 self._wait_or_put_back(claim, answer.wait)
@@ -263,12 +195,15 @@ class Claimer:
             case _:
                 if answer.verdict is Verdict.LOST_RECORD:
                     self._report_lost_record(claim)
-                self._skip(claim, SKIPS[answer.verdict])
+                if answer.verdict is Verdict.EXHAUSTED:
+                    self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
+                self._skip(claim, SKIPS[answer.verdict], wait=answer.wait or None)
 
     def _start(self, claim: Claim, fence: int, sent_at: float) -> None:
         claim.run.fence = fence
         self._seal(claim)
-        self._executor.start_granted(claim.state, claim.run, claim.lease(fence), sent_at)
+        lease = claim.lease(fence) if fence else None
+        self._executor.start_granted(claim.state, claim.run, lease, sent_at)
         self._close(claim)
 
     # Claims that are not decided yet
@@ -298,30 +233,39 @@ class Claimer:
 
     def _is_over(self, claim: Claim) -> bool:
         """Return whether a newer tick waits for this one's decision, or its time is up."""
-        if claim.run.kind is ClaimKind.TICK and any(
-            waiting.run.kind is ClaimKind.TICK for waiting in (claim.state.claims or [])[1:]
-        ):
+        waiting = (claim.state.claims or [])[1:]
+        if (claim.rerun and waiting) or (claim.is_tick and any(other.is_tick for other in waiting)):
             return True
         return claim.give_up_at is not None and self._clock.monotonic() >= claim.give_up_at
 
     def _give_up(self, claim: Claim, reason: SkipReason) -> None:
         if claim.timer is not None:
             claim.timer.cancel()
+            claim.timer = None
+        runs_anyway = reason is SkipReason.STORE_UNAVAILABLE and claim.may_run_unguarded
         lease = claim.undo_lease() if claim.may_have_won else None
         if lease is not None:
-            self._keeper.give_back(lease, lambda: self._ledger.late_grant_released(claim.state, claim.run.fire_us))
-        self._skip(claim, reason)
+            on_freed = None if runs_anyway else lambda: self._ledger.late_grant_released(claim.state, claim.run.fire_us)
+            self._keeper.give_back(lease, on_freed)
+        if runs_anyway:
+            self._ledger.runs_unguarded(claim.run)
+            self._start(claim, 0, self._clock.monotonic())
+        else:
+            self._skip(claim, reason)
 
-    def _skip(self, claim: Claim, reason: SkipReason) -> None:
+    def _skip(self, claim: Claim, reason: SkipReason, *, wait: float | None = None) -> None:
         self._release_lock(claim)
-        if self._store.time() is not None:
-            self._seal(claim)
         claim.run.end(Outcome.SKIPPED, skip_reason=reason)
-        self._ledger.skipped(claim.state, claim.run.fire_us, reason, claim.run.kind)
+        if claim.rerun:  # the tick was accounted for when it was first claimed
+            self._recovery.left_open(claim.state, claim.run.fire_us, wait)
+        else:
+            if self._store.time() is not None:
+                self._seal(claim)
+            self._ledger.skipped(claim.state, claim.run.fire_us, reason, claim.run.kind)
         self._close(claim)
 
     def _seal(self, claim: Claim) -> None:
-        if claim.run.kind is ClaimKind.TICK:
+        if claim.is_tick:
             claim.state.decided_us = max(claim.state.decided_us, claim.run.fire_us)
 
     def _release_lock(self, claim: Claim) -> None:

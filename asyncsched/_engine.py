@@ -18,26 +18,30 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asyncsched import events
-from asyncsched._claims import Claim, Claimer
+from asyncsched._claim import Claim
+from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lease import LeaseKeeper
+from asyncsched._loop_watch import LoopWatch
 from asyncsched._misfire import coalesce
-from asyncsched._outage import Outage
+from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Outcome, Run, SkipReason
+from asyncsched._store_health import StoreHealth, skew_of
 from asyncsched._tasks import cancel_until_ended
 from asyncsched._timeline import Timeline
-from asyncsched.exceptions import SchedulerError, StoreUnavailableError
+from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
     from asyncsched._accounting import Ledger
     from asyncsched._events import EventBus
-    from asyncsched._job import Job, JobSettings
+    from asyncsched._job import Job
+    from asyncsched._job_settings import JobSettings
     from asyncsched._logs import SafeLogger
     from asyncsched.protocols import Clock, Store, Timer
 
@@ -82,10 +86,14 @@ class Engine:
         self._shutdown_timeout = shutdown_timeout
         self._close_store = close_store
         self._limiter: CapacityLimiter | None = None
-        self.outage = Outage(clock, self._store_lost, self._store_recovered)
+        self._health = StoreHealth(store, clock, ledger, logger, bus)
+        self.outage = self._health.outage
         self.keeper = LeaseKeeper(store, clock, self.outage)
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
-        self.executor = Executor(clock, ledger, self.keeper, origin)
+        self.recovery = Recovery(store, clock, self.outage, rerun=self._rerun, catch_up=self._catch_up)
+        self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
+        self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
+        self.keeper.on_held = self._loop_watch.watch
         self.claimer = Claimer(
             store,
             clock,
@@ -93,6 +101,7 @@ class Engine:
             keeper=self.keeper,
             ledger=ledger,
             outage=self.outage,
+            recovery=self.recovery,
             logger=logger,
             put_back=self._put_back,
         )
@@ -123,6 +132,7 @@ class Engine:
             self._bus.emit(
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
             )
+        self.recovery.adopt(state, now)
         if job.runs_immediately:
             self._immediate.append(state)
             self._alarm.set()
@@ -189,9 +199,14 @@ class Engine:
             raise self._failure
 
     def _siblings(self) -> list[asyncio.Future[None]]:
-        lives = [self.claimer.claiming(), self.keeper.renewing(), self.keeper.releasing()]
+        lives = [
+            self.claimer.claiming(),
+            self.keeper.renewing(),
+            self.keeper.releasing(),
+            self.recovery.surveying(),
+        ]
         if self._store.refresh_interval is not None:
-            lives.append(self._refreshing(self._store.refresh_interval))
+            lives.append(self._health.refreshing(self._store.refresh_interval, self._alarm.set))
         return [asyncio.ensure_future(life) for life in lives]
 
     async def _turn_until_stopped(self) -> None:
@@ -238,10 +253,8 @@ class Engine:
 
     def _lag_us(self) -> int:
         """Return by how many microseconds this node's clock is ahead of the store's; 0 if it is not."""
-        store_time = self._store.time()
-        if store_time is None:
-            return 0
-        return max(0, math.ceil((self._clock.time() - store_time - AHEAD_TOLERANCE) * 1e6))
+        skew = skew_of(self._clock, self._store)
+        return 0 if skew is None else max(0, math.ceil((skew - AHEAD_TOLERANCE) * 1e6))
 
     def _arm(self) -> bool:
         """Set the timer for the next fire time; return ``False`` if one is due already."""
@@ -281,16 +294,16 @@ class Engine:
             self.executor.start(state, run)
         return run, None
 
-    async def _refreshing(self, interval: float) -> None:
-        while True:
-            try:
-                await self._store.refresh()
-            except StoreUnavailableError as error:
-                self.outage.noticed("refresh", error)
-            else:
-                self.outage.ended("refresh")
-                self._alarm.set()  # the store's clock may have been learnt, or corrected
-            await sleep(self._clock, interval)
+    def _rerun(self, state: JobState, fire_us: int) -> None:
+        """Claim a tick again whose run was interrupted."""
+        run = self.executor.new_run(state, ClaimKind.TICK, fire_us)
+        self.claimer.submit(state, run, next_us=state.next_us, rerun=True)
+
+    def _catch_up(self, state: JobState, fire_us: int) -> None:
+        """Claim a tick that came due while no node lived, unless a later one has come due meanwhile."""
+        if not state.claims and state.last_us < fire_us:
+            run = self.executor.new_run(state, ClaimKind.TICK, fire_us)
+            self.claimer.submit(state, run, next_us=state.next_us)
 
     # Stopping
 
@@ -313,6 +326,7 @@ class Engine:
         self.request_stop()
         if self._timer is not None:
             self._timer.cancel()
+        self.recovery.close()
         self.claimer.close()
         await asyncio.wait([claiming], timeout=CANCEL_TIMEOUT)  # the answer that is on its way
         await cancel_until_ended(claiming)
@@ -322,6 +336,7 @@ class Engine:
     async def _close(self) -> None:
         """Give everything back. What a handler that will not end still holds follows when it ends."""
         self.keeper.close()
+        self._loop_watch.close()
         await self._release_all()
         self.outage.close()
         unfinished = tuple(sorted({run.job for run in self.executor.active}))
@@ -373,18 +388,6 @@ class Engine:
         self._logger.critical("the scheduler stops: its engine failed", exc_info=error)
         self._failure = self._failure or error
         self.request_stop()
-
-    def _store_lost(self, error: StoreUnavailableError) -> None:
-        self._logger.error(
-            "the store does not answer: %s; guarded jobs are skipped, the others run on, until it does", error
-        )
-        if self._bus.wants(events.StoreLost):
-            self._bus.emit(events.StoreLost(at=self._ledger.now(), node=self.node, error=str(error)))
-
-    def _store_recovered(self, outage_for: float) -> None:
-        self._logger.warning("the store answers again after %.1f s", outage_for)
-        if self._bus.wants(events.StoreRecovered):
-            self._bus.emit(events.StoreRecovered(at=self._ledger.now(), node=self.node, outage_for=outage_for))
 
     def _threads(self) -> CapacityLimiter:
         if self._limiter is None:

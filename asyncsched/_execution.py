@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asyncsched._clock import sleep, wait_until_set
 from asyncsched._grants import ClaimKind
-from asyncsched._run import Outcome, Run, SkipReason, enter_run
+from asyncsched._run import Outcome, Run, SkipReason, enter_run, run_in
+from asyncsched._tasks import is_being_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from asyncsched._accounting import Ledger
     from asyncsched._grants import Lease
@@ -34,11 +36,19 @@ if TYPE_CHECKING:
 class Executor:
     """Starts the runs of one scheduler and keeps them until they have ended."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, keeper: LeaseKeeper, origin: Origin) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        keeper: LeaseKeeper,
+        origin: Origin,
+        left_open: Callable[[JobState, int], None],
+    ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._keeper = keeper
         self._origin = origin
+        self._left_open = left_open
         self._loop = asyncio.get_running_loop()
         self._random = random.Random()  # noqa: S311 - it spreads load and guards nothing
         self._changed = asyncio.Event()
@@ -100,10 +110,13 @@ class Executor:
             self._end_granted(state, run, held)
 
     def _end_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
+        finished = bool(run.started_us) and not run.interrupted
         if held is not None:
-            self._keeper.drop(held)
+            self._keeper.drop(held, finished=finished)
         if state.overlap_lock is not None:
             state.overlap_lock.release()
+        if state.job.max_attempts and not finished:
+            self._left_open(state, run.fire_us)
         self._end(state, run)
 
     async def _sleep_delay(self, state: JobState, run: Run) -> None:
@@ -130,8 +143,10 @@ class Executor:
         try:
             await state.job.invoke(run)
         except asyncio.CancelledError:
+            run.interrupted = is_being_cancelled()
             run.end(Outcome.CANCELLED)
         except KeyboardInterrupt:
+            run.interrupted = True
             raise  # the program itself is being ended; `_end` still books the run
         except BaseException as error:
             run.end(Outcome.FAILED, _without_own_frame(error))
@@ -158,6 +173,15 @@ class Executor:
             self._ledger.skipped(state, run.fire_us, run.skip_reason, run.kind)
         else:
             self._ledger.ended(state, run)
+
+    def job_of(self, task: asyncio.Task[object] | None) -> str | None:
+        """Return the job of the run that a task belongs to, if it is known to belong to one. From any thread."""
+        with suppress(RuntimeError):  # the runs changed meanwhile: nobody knows, then
+            for run in self.active:
+                if run.task is task and task is not None:
+                    return run.job
+        run_of_context = None if task is None else run_in(task)
+        return None if run_of_context is None else run_of_context.job
 
     # Ending runs before their time
 

@@ -8,6 +8,8 @@ Keys of one job, of which every store keeps an equivalent (``docs/cluster.md`` h
     schedule:jobLock:<job>:overlap   lease: whose run is in progress
     schedule:jobLock:<job>:start     who has the immediate run; kept for ``lock_ttl``, never renewed
     schedule:jobLock:<job>:tick      record: the newest claimed tick; outlives every run
+    schedule:jobLock:<job>:open      with ``rerun_on_crash``: the ticks that were granted and have not finished
+    schedule:jobLock:<job>:run:<us>  with ``rerun_on_crash``: lease: whose run of that tick is in progress
     schedule:job:<job>               state that outlives runs: pause, fence floor
 """
 
@@ -27,6 +29,9 @@ class LockType(StrEnum):
     OVERLAP = "overlap"
     START = "start"
     TICK = "tick"
+    OPEN = "open"
+    RUN = "run"
+    """Of one tick, which stands behind it in the key."""
 
 
 class ClaimKind(StrEnum):
@@ -38,6 +43,10 @@ class ClaimKind(StrEnum):
     """The immediate run."""
     TRIGGER = "trigger"
     """A run that somebody asked for: no tick, so the tick record stays as it is."""
+    RERUN = "rerun"
+    """An open tick again: its run was interrupted, and its lease has ended."""
+    SURVEY = "survey"
+    """Nothing: only to be told the newest decided tick, and the open ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class ClaimRequest:
     owner: str
     """Node and run, unique per claim: ``<node>:<run id>``. Never contains ``|``."""
     tick_us: int
-    """The fire time, in microseconds since the epoch (0 unless ``kind`` is ``TICK``)."""
+    """The fire time, in microseconds since the epoch (0 unless ``kind`` is ``TICK`` or ``RERUN``)."""
     one_server: bool
     no_overlap: bool
     lock_ttl: float
@@ -58,6 +67,8 @@ class ClaimRequest:
     """Seconds for which the tick record is kept."""
     remembered_us: int = 0
     """Newest tick of the job that this node has seen decided and whose record should still exist; 0: none."""
+    max_attempts: int = 0
+    """Most grants of one tick, if its runs are interrupted; 0: a tick is granted once, whatever becomes of its run."""
 
 
 class Verdict(StrEnum):
@@ -79,6 +90,8 @@ class Verdict(StrEnum):
     run elsewhere: it is consumed and must not run."""
     CORRUPT = "corrupt"
     """A key of the job holds something foreign; nothing was granted. ``detail`` says which."""
+    EXHAUSTED = "exhausted"
+    """The open tick was granted ``attempt`` times, the most that was asked for; it is open no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +104,13 @@ class ClaimAnswer:
     newest_us: int = 0
     """The newest decided tick of the job after this answer (0: none, or not a tick)."""
     wait: float = 0.0
-    """With ``EARLY``: seconds until the tick is due by the store's time."""
+    """Seconds. With ``EARLY``: until the tick is due by the store's time. With ``ELSEWHERE`` or ``OVERLAP``, of a job
+    that is run again: until the lease that stands in the way ends, if nobody renews it (0: there is none)."""
     detail: str = ""
+    attempt: int = 1
+    """How many grants of the tick there were, this one included."""
+    open_us: tuple[int, ...] = ()
+    """Of a job that is run again: the ticks that were granted and have not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,10 @@ class Lease:
     locks: tuple[LockType, ...]
     lock_ttl: float
     """Seconds."""
+    tick_us: int = 0
+    """With the lock ``RUN``: the tick that it belongs to."""
+    finished: bool = False
+    """With the lock ``RUN``, on release: the tick's run has come to its own end, so nobody runs it again."""
 
 
 class Renewal(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 from asyncsched._durations import Duration, seconds
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._instants import EPOCH
+from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Trigger
 from asyncsched.triggers import Cron, Daily, Every, Once, Union
@@ -25,49 +25,7 @@ F = TypeVar("F")
 T = TypeVar("T")
 P = ParamSpec("P")
 
-LEAST_LOCK_TTL = 1.0
-"""Seconds. A shorter lease could not be renewed safely: one renewal alone may take as long to be answered."""
 _UNSET = object()
-
-
-def checked_name(value: object, *, what: str, most: int = 200, forbidden: str = "{}*?[]") -> str:
-    """Return ``value`` if it can be a part of a key.
-
-    Raises:
-        ConfigurationError: not a string of 1 to ``most`` printable characters without whitespace and ``forbidden``.
-    """
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{what} {value!r} is not a string")
-    if not 1 <= len(value) <= most:
-        raise ConfigurationError(f"{what} {value!r} has {len(value)} characters; the rule is 1 to {most}")
-    for character in value:
-        if not character.isprintable() or character.isspace() or character in forbidden:
-            raise ConfigurationError(
-                f"{what} {value!r} contains {character!r}; "
-                f"the rule is printable characters without whitespace or any of {forbidden}"
-            )
-    return value
-
-
-def checked_lock_ttl(value: Duration, *, what: str) -> float:
-    """Return a lock's time to live in seconds, at least ``LEAST_LOCK_TTL``."""
-    return seconds(value, what=what, at_least=LEAST_LOCK_TTL)
-
-
-def checked_grace(value: Duration | None, *, what: str) -> float | None:
-    """Return a misfire grace in seconds; ``None`` stands for however late."""
-    return None if value is None else seconds(value, what=what)
-
-
-@dataclass(frozen=True, slots=True)
-class JobSettings:
-    """What a job takes from its scheduler where it has no value of its own."""
-
-    timezone: tzinfo
-    lock_ttl: float
-    """Seconds."""
-    misfire_grace: float | None
-    """Seconds; ``None``: however late."""
 
 
 class Job:
@@ -80,6 +38,7 @@ class Job:
     """
 
     __slots__ = (
+        "_catch_up",
         "_delay",
         "_frozen",
         "_grace",
@@ -87,11 +46,13 @@ class Job:
         "_immediate",
         "_invoke",
         "_lock_ttl",
+        "_max_attempts",
         "_name",
         "_no_overlap",
         "_one_server",
         "_timezone",
         "_trigger",
+        "_unavailable",
         "_zoned_trigger",
         "on_complete",
     )
@@ -107,6 +68,9 @@ class Job:
         self._timezone: tzinfo | None = None
         self._lock_ttl: float | None = None
         self._grace: object = _UNSET
+        self._max_attempts: int | None = None
+        self._catch_up: float | None = None
+        self._unavailable: str | None = None
         self.on_complete: Callable[[], None] | None = None
         """Called when a part that was missing is given, on a scheduler that runs already."""
         if handler is not _UNSET:
@@ -204,6 +168,33 @@ class Job:
         call = f"misfire_grace({grace!r})"
         return self._policy("_grace", None if grace is None else self._seconds(grace, call), call, _UNSET)
 
+    def rerun_on_crash(self, max_attempts: int = 2) -> Job:
+        """Run a tick again, on another node, if its run was interrupted by the death of its node: after its lease has
+        ended, at most ``max_attempts`` times in all (2 or more), and never after it had finished. A stop that cancels
+        the run hands it over at once. Needs ``on_one_server()``."""
+        call = f"rerun_on_crash({max_attempts!r})"
+        if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 2:
+            raise self._refusal(call, "max_attempts is a whole number, the first run included, so 2 or more")
+        return self._policy("_max_attempts", max_attempts, call)
+
+    def catch_up(self, within: Duration) -> Job:
+        """Run the newest tick that was missed while no node of the cluster lived, once, when a scheduler starts, if it
+        is at most ``within`` seconds old (7 days at most). Needs ``on_one_server()``, and a store that has seen the
+        job before."""
+        call = f"catch_up({within!r})"
+        seconds = self._seconds(within, call)
+        if seconds > LONGEST_CATCH_UP:
+            raise self._refusal(call, "the record of the newest tick is kept for 7 days, so that is the most")
+        return self._policy("_catch_up", seconds, call)
+
+    def when_store_unavailable(self, policy: str) -> Job:
+        """Say what becomes of a tick that the store cannot decide: ``"skip"`` it (the default), or ``"run"`` it, on
+        each node that finds the store away, without its guards in the cluster and with the fence 0."""
+        call = f"when_store_unavailable({policy!r})"
+        if policy not in ("skip", "run"):
+            raise self._refusal(call, "the rule is 'skip' or 'run'")
+        return self._policy("_unavailable", policy, call)
+
     # What the engine and the curious read
 
     @property
@@ -248,11 +239,30 @@ class Job:
         return self._delay
 
     @property
+    def max_attempts(self) -> int:
+        """The most runs of one tick, if they are interrupted; 0: it is not run again."""
+        return self._max_attempts or 0
+
+    @property
+    def catch_up_within(self) -> float | None:
+        """How old, in seconds, a tick may be that is caught up with at the start; ``None``: none is."""
+        return self._catch_up
+
+    @property
+    def runs_without_store(self) -> bool:
+        """Whether a tick that the store cannot decide runs without its guards."""
+        return self._unavailable == "run"
+
+    @property
     def policies(self) -> tuple[str, ...]:
         """The job's policies, as they are called."""
         words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
         words += ["without_overlapping"] * self._no_overlap
-        return (*words, *([f"random_delay({self._delay[0]:g}, {self._delay[1]:g})"] if self._delay else []))
+        words += [f"random_delay({self._delay[0]:g}, {self._delay[1]:g})"] if self._delay else []
+        words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
+        words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
+        words += ["when_store_unavailable('run')"] if self.runs_without_store else []
+        return tuple(words)
 
     def __repr__(self) -> str:
         """Tell the name, the schedule and the policies."""
@@ -267,6 +277,11 @@ class Job:
             return "it has no handler; call the job with its function, as a decorator does"
         if self._trigger is None and not self._immediate:
             return "it has no schedule; give it one, such as per_seconds(30) or immediate()"
+        for policy, is_set in (("rerun_on_crash", self._max_attempts), ("catch_up", self._catch_up is not None)):
+            if is_set and not self._one_server:
+                return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
+        if self.runs_without_store and not self.is_guarded:
+            return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
         return None
 
     def freeze(self, defaults: JobSettings) -> JobSettings:

@@ -11,9 +11,11 @@ from asyncsched.triggers import Every
 from asyncsched.triggers._stepping import stepper
 
 if TYPE_CHECKING:
-    from asyncsched._claims import Claim
-    from asyncsched._job import Job, JobSettings
+    from asyncsched._claim import Claim
+    from asyncsched._job import Job
+    from asyncsched._job_settings import JobSettings
     from asyncsched._run import Run
+    from asyncsched.protocols import Timer
 
 Tally = Counter[Outcome | SkipReason | str]
 """How ticks and runs ended: an outcome, a reason of a skip, or ``MISSED``."""
@@ -39,6 +41,8 @@ class JobState:
         means nothing.
         overlap_lock: the local half of ``without_overlapping``.
         retired: the job was removed.
+        watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
+            it is being asked for, or runs here.
     """
 
     __slots__ = (
@@ -60,6 +64,7 @@ class JobState:
         "settings",
         "step",
         "tally",
+        "watched",
     )
 
     def __init__(self, job: Job, settings: JobSettings) -> None:
@@ -80,6 +85,7 @@ class JobState:
         self.active = 0
         self.last_run: Run | None = None
         self.tally: Tally | None = None
+        self.watched: dict[int, Timer | None] = {}
 
     def count(self, what: Outcome | SkipReason | str, number: int = 1) -> None:
         """Add to the job's tally."""

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncsched._clock import sleep
-from asyncsched._grants import Lease, Renewal
+from asyncsched._grants import Lease, LockType, Renewal
 from asyncsched.exceptions import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class LeaseKeeper:
     store: Store
     clock: Clock
     outage: Outage
+    on_held: Callable[[float], None] = lambda _: None
+    """Told the ``lock_ttl`` of each lease from when it is held."""
     _held: set[HeldLease] = field(default_factory=set)
     _timer: Timer | None = None
     _timer_at: float = float("inf")
@@ -96,6 +98,7 @@ class LeaseKeeper:
         ttl = lease.lock_ttl
         held = HeldLease(lease, on_lost, sent_at + trust_window(ttl), sent_at + renewal_interval(ttl))
         self._held.add(held)
+        self.on_held(ttl)
         self._look_by(min(held.renew_at, held.valid_until))
         return held
 
@@ -104,15 +107,20 @@ class LeaseKeeper:
         if held in self._held and held.valid_until <= self.clock.monotonic():
             self._lose(held, "it could not be renewed in time")
 
-    def drop(self, held: HeldLease) -> None:
-        """Let go of a lease whose holder has ended, and release it in the store."""
+    def drop(self, held: HeldLease, *, finished: bool = True) -> None:
+        """Let go of a lease whose holder has ended, and release it in the store; ``finished``: by itself."""
         self._held.discard(held)
-        self.give_back(held.lease)
+        is_repeatable = LockType.RUN in held.lease.locks
+        self.give_back(replace(held.lease, finished=True) if finished and is_repeatable else held.lease)
 
     def give_back(self, lease: Lease, on_freed: Callable[[], None] | None = None) -> None:
         """Release a lease, however often the store must be asked until it answers."""
         self._releases.append(PendingRelease(lease, self.clock.monotonic() + lease.lock_ttl, on_freed))
         self._release_wanted.set()
+
+    def shortest_ttl(self) -> float | None:
+        """Return the ``lock_ttl`` of the shortest lease that is held; ``None``: none is."""
+        return min((held.lease.lock_ttl for held in self._held), default=None)
 
     # Deciding: which leases are due, which are over
 

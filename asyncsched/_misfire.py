@@ -67,3 +67,21 @@ def coalesce(
     if grace_us is not None and now_us - newest_us > grace_us:
         return Due(None, next_us, missed + 1, tick_us, newest_us)
     return Due(newest_us, next_us, missed, tick_us, last_missed_us)
+
+
+def newest_missed(step: Step, last_us: int, now_us: int, within_us: int) -> int | None:
+    """Return the newest tick later than ``last_us``, not later than ``now_us`` and at most ``within_us`` old.
+
+    It looks back over spans that double, so that it walks over few ticks, however many lie behind.
+    """
+    oldest_us = max(last_us, now_us - within_us - 1)
+    span = 1_000_000
+    after_us = max(oldest_us, now_us - span)
+    while (tick_us := step(after_us)) is None or tick_us > now_us:
+        if after_us == oldest_us:
+            return None
+        span *= 2
+        after_us = max(oldest_us, now_us - span)
+    while (following := step(tick_us)) is not None and following <= now_us:
+        tick_us = following
+    return tick_us

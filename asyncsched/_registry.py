@@ -10,7 +10,8 @@ from asyncsched.exceptions import ConfigurationError, DuplicateJobError, Schedul
 
 if TYPE_CHECKING:
     from asyncsched._engine import Engine
-    from asyncsched._job import Job, JobSettings
+    from asyncsched._job import Job
+    from asyncsched._job_settings import JobSettings
     from asyncsched._logs import SafeLogger
 
 

@@ -173,6 +173,7 @@ class Run(RunContext):
         skip_reason: with ``Outcome.SKIPPED``, why.
         errors: every error that the handler raised or reported, in order.
         duration: seconds from the handler's start to the run's end, on the monotonic clock.
+        interrupted: whether somebody else than the handler ended it.
     """
 
     __slots__ = (
@@ -182,6 +183,7 @@ class Run(RunContext):
         "channel",
         "duration",
         "errors",
+        "interrupted",
         "kind",
         "outcome",
         "skip_reason",
@@ -200,6 +202,7 @@ class Run(RunContext):
         self.task: asyncio.Task[None] | None = None
         self.begun = False
         self.asked_to_end: Outcome | None = None
+        self.interrupted = False
         self.channel: object = None
         self._ended: asyncio.Event | None = None
 
@@ -244,6 +247,12 @@ def current_run() -> RunContext | None:
     It works in everything that a handler awaits, in the tasks that it starts and in its worker thread.
     """
     return _current.get()
+
+
+def run_in(task: asyncio.Task[object]) -> Run | None:
+    """Return the run that a task belongs to; ``None``: to none, or its context cannot be read (Python 3.11)."""
+    get_context = getattr(task, "get_context", None)
+    return None if get_context is None else get_context().get(_current)
 
 
 def enter_run(run: Run) -> None:

@@ -22,12 +22,14 @@ from asyncsched._engine import Engine
 from asyncsched._events import EventBus
 from asyncsched._grants import DEFAULT_LOCK_TTL
 from asyncsched._instants import from_us
-from asyncsched._job import Job, JobSettings, checked_grace, checked_lock_ttl, checked_name
+from asyncsched._job import Job
+from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
 from asyncsched._logs import SafeLogger
 from asyncsched._registry import Registry
 from asyncsched._run import Run, current_run, new_id
 from asyncsched._signals import answered
 from asyncsched._snapshot import Snapshot, counted, job_snapshot, run_snapshot
+from asyncsched._store_health import skew_of
 from asyncsched.exceptions import ConfigurationError, SchedulerError
 from asyncsched.stores import make_store
 from asyncsched.triggers._zones import zone
@@ -342,6 +344,7 @@ class Scheduler:
             node="" if engine is None else engine.node,
             taken_at=self._ledger.now(),
             store_available=engine is None or not engine.outage.is_on,
+            clock_skew=skew_of(self._clock, self._store),
             jobs=tuple(
                 job_snapshot(job, None if engine is None else engine.states.get(job.name), self._store)
                 for job in self._registry.jobs.values()

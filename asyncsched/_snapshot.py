@@ -58,6 +58,8 @@ class Snapshot:
     """Empty while idle."""
     taken_at: datetime
     store_available: bool
+    clock_skew: float | None
+    """Seconds by which the node's wall clock is ahead of the store's (negative: behind); ``None``: not known yet."""
     jobs: tuple[JobSnapshot, ...]
     active: tuple[RunSnapshot, ...]
     counters: Mapping[str, int]

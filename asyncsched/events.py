@@ -12,6 +12,7 @@ from asyncsched._grants import ClaimKind
 from asyncsched._run import Outcome, SkipReason
 
 __all__ = [
+    "ClockSkewed",
     "ErrorReported",
     "Event",
     "JobAdded",
@@ -20,6 +21,8 @@ __all__ = [
     "JobResumed",
     "LateGrantReleased",
     "LeaseLost",
+    "LoopBlocked",
+    "RerunsExhausted",
     "RunEnded",
     "RunStarted",
     "SchedulerStarted",
@@ -154,6 +157,16 @@ class TicksMissed(JobEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RerunsExhausted(JobEvent):
+    """A tick of a job with ``rerun_on_crash`` was interrupted as often as it may run: nobody runs it again. Said by the
+    one node that found it so."""
+
+    fire_time: datetime
+    """The tick, in UTC."""
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLost(Event):
     """The store stopped answering. Said once for each outage."""
 
@@ -166,6 +179,24 @@ class StoreRecovered(Event):
 
     outage_for: float
     """Seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSkewed(Event):
+    """The node's clock differs from the store's by more than a second. Said again only after it was right."""
+
+    skew: float
+    """Seconds by which the node's clock is ahead; negative: behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopBlocked(Event):
+    """The event loop did not turn for longer than a third of the shortest held lease, so none could be renewed."""
+
+    blocked_for: float
+    """Seconds."""
+    job: str | None
+    """The job whose run kept it; ``None``: none did, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

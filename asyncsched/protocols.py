@@ -81,8 +81,12 @@ class Store(Protocol):
         """Seconds between two calls of ``refresh``; ``None``: never needed."""
         ...
 
-    async def refresh(self) -> None:
-        """Fetch what ``time`` and ``is_paused`` answer from."""
+    async def refresh(self) -> Sequence[str]:
+        """Fetch what ``time`` and ``is_paused`` answer from.
+
+        Returns:
+            What is unsafe about the store's set-up, in words; each once.
+        """
         ...
 
     def time(self) -> float | None:
@@ -107,6 +111,15 @@ class Store(Protocol):
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
         """Free what is still the owner's; answer, for each lease, whether anything was."""
+        ...
+
+    def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
+        """Call back, with job and tick, when a node gives back the lease of a tick's run that was interrupted; from
+        within ``refresh`` where news come by that.
+
+        Returns:
+            A function that ends it.
+        """
         ...
 
     async def close(self) -> None:

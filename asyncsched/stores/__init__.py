@@ -16,7 +16,7 @@ __all__ = ["make_store"]
 
 SCHEMES = ("redis://", "rediss://", "unix://")
 FORMS = "None (in memory), a URL (redis://, rediss://, unix://), a redis.asyncio.Redis client or a Store"
-METHODS = ("refresh", "time", "is_paused", "set_paused", "claim", "renew", "release", "close")
+METHODS = ("refresh", "time", "is_paused", "set_paused", "claim", "renew", "release", "listen", "close")
 
 
 def make_store(store: object, *, prefix: str, replica_ack: int, clock: Clock) -> Store:

@@ -1,34 +1,38 @@
 """Owns the names of all keys in Redis. Knows no values and no commands.
 
-    <prefix>schedule:jobLock:<job>:<lock type>   server, overlap, start: strings; tick: a hash
+    <prefix>schedule:jobLock:<job>:<lock type>   server, overlap, start: strings; tick, open: hashes
+    <prefix>schedule:jobLock:<job>:run:<tick>    string
     <prefix>schedule:job:<job>                   hash: paused, fence
     <prefix>schedule:jobs:paused                 set of the paused jobs' names
+    <prefix>schedule:jobs:handed                 set of ticks whose run was interrupted by a clean stop
 
 All of them match ``<prefix>schedule:job*``: the one pattern that a restricted user needs. No two jobs share a
-key: a job's name stands last, or before one of four fixed words.
+key: a job's name stands last, before one of five fixed words, or before ``run`` and digits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from asyncsched._grants import LockType
+from asyncsched._grants import LockType
 
 
 class Keys:
     """The keys below one prefix."""
 
-    __slots__ = ("_locks", "_states", "paused")
+    __slots__ = ("_locks", "_states", "handed", "paused")
 
     def __init__(self, prefix: str) -> None:
         self._locks = f"{prefix}schedule:jobLock:"
         self._states = f"{prefix}schedule:job:"
         self.paused = f"{prefix}schedule:jobs:paused"
+        self.handed = f"{prefix}schedule:jobs:handed"
 
     def lock(self, job: str, lock_type: LockType) -> str:
         """Return the key of one of the job's locks, or of its tick record."""
         return f"{self._locks}{job}:{lock_type}"
+
+    def run(self, job: str, tick_us: int) -> str:
+        """Return the key of the lease of one tick's run."""
+        return f"{self._locks}{job}:{LockType.RUN}:{tick_us}"
 
     def state(self, job: str) -> str:
         """Return the key of what outlives the job's runs."""

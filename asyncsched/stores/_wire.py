@@ -52,19 +52,8 @@ def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int) -
     names: list[str] = []
     argv: list[str | int] = [deadline_us, AHEAD_US]
     for request in requests:
-        job, flags = request.job, ""
-        names.append(keys.state(job))
-        if request.kind is ClaimKind.TICK:
-            flags = "T"
-            if request.one_server:
-                flags = "TR"
-                names += (keys.lock(job, LockType.TICK), keys.lock(job, LockType.SERVER))
-        elif request.kind is ClaimKind.START and request.one_server:
-            flags = "S"
-            names.append(keys.lock(job, LockType.START))
-        if request.no_overlap:
-            flags += "O"
-            names.append(keys.lock(job, LockType.OVERLAP))
+        flags = _flags(request)
+        names += _claimed_keys(keys, request, flags)
         argv += (
             flags,
             request.owner,
@@ -72,8 +61,39 @@ def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int) -
             milliseconds(request.lock_ttl),
             milliseconds(request.retain_for),
             request.remembered_us,
+            request.max_attempts,
         )
     return names, argv
+
+
+def _flags(request: ClaimRequest) -> str:
+    """Return what ``claim.lua`` is to do, as its head says."""
+    kind, on_one_server = _KINDS[request.kind]
+    flags = kind + (on_one_server if request.one_server else "") + ("A" if request.max_attempts else "")
+    return flags + "O" if request.no_overlap else flags
+
+
+_KINDS = {
+    ClaimKind.TICK: ("T", "R"),
+    ClaimKind.START: ("", "S"),
+    ClaimKind.TRIGGER: ("", ""),
+    ClaimKind.RERUN: ("X", ""),
+    ClaimKind.SURVEY: ("Q", "R"),
+}
+
+
+def _claimed_keys(keys: Keys, request: ClaimRequest, flags: str) -> list[str]:
+    job = request.job
+    names = [keys.state(job)]
+    if "R" in flags:
+        names += (keys.lock(job, LockType.TICK), keys.lock(job, LockType.SERVER))
+    if "S" in flags:
+        names.append(keys.lock(job, LockType.START))
+    if "A" in flags:
+        names += (keys.lock(job, LockType.OPEN), keys.run(job, request.tick_us))
+    if "O" in flags:
+        names.append(keys.lock(job, LockType.OVERLAP))
+    return names
 
 
 def claim_answers(reply: object, count: int) -> tuple[int, list[ClaimAnswer]]:
@@ -82,24 +102,41 @@ def claim_answers(reply: object, count: int) -> tuple[int, list[ClaimAnswer]]:
     Raises:
         UnexpectedReplyError: the reply is not one of ``claim.lua``.
     """
-    items = _list(reply, 1 + 3 * count)
+    items = _list(reply, 1 + 4 * count)
     rest = iter(items)
     now_us = integer(next(rest))
-    return now_us, [_answer(*islice(rest, 3)) for _ in range(count)]
+    return now_us, [_answer(*islice(rest, 4)) for _ in range(count)]
 
 
-def _answer(name: object, value: object, newest: object) -> ClaimAnswer:
+def _answer(name: object, value: object, newest: object, extra: object) -> ClaimAnswer:
     verdict = _VERDICTS.get(text(name))
     newest_us = integer(newest)
+    attempt, open_us = _attempts(extra)
     if verdict is None:
         raise UnexpectedReplyError(f"{name!r} is no verdict")
     if verdict is Verdict.WON:
-        return ClaimAnswer(verdict, fence=integer(value), newest_us=newest_us)
-    if verdict is Verdict.EARLY:
-        return ClaimAnswer(verdict, wait=integer(value) / 1e6, newest_us=newest_us)
+        return ClaimAnswer(verdict, fence=integer(value), newest_us=newest_us, attempt=attempt, open_us=open_us)
+    if verdict in _WAITING:
+        wait = integer(value) / 1e6
+        return ClaimAnswer(verdict, wait=wait, newest_us=newest_us, attempt=attempt, open_us=open_us)
     if verdict is Verdict.CORRUPT:
         return ClaimAnswer(verdict, detail=f"the {text(value)} key holds something foreign")
-    return ClaimAnswer(verdict, newest_us=newest_us, detail=_DETAILS.get(verdict, ""))
+    detail = _DETAILS.get(verdict, "")
+    return ClaimAnswer(verdict, newest_us=newest_us, detail=detail, attempt=attempt, open_us=open_us)
+
+
+def _attempts(extra: object) -> tuple[int, tuple[int, ...]]:
+    """Return how often the tick was granted, and the open ticks in order."""
+    if type(extra) is int and extra == 0:  # of a job that is not run again
+        return 1, ()
+    try:
+        attempt, *open_us = map(int, text(extra).split())
+    except ValueError:
+        raise UnexpectedReplyError(f"{extra!r:.80} is no list of open ticks") from None
+    return attempt, tuple(sorted(open_us))
+
+
+_WAITING = {Verdict.EARLY, Verdict.ELSEWHERE, Verdict.OVERLAP}
 
 
 _DETAILS = {
@@ -116,6 +153,9 @@ def renew_call(keys: Keys, leases: Sequence[Lease]) -> Call:
         if LockType.OVERLAP in lease.locks:
             flags = "O"
             names.append(keys.lock(lease.job, LockType.OVERLAP))
+        if LockType.RUN in lease.locks:
+            flags += "A"
+            names.append(keys.run(lease.job, lease.tick_us))
         if LockType.SERVER in lease.locks:
             flags += "R"
             names += (keys.lock(lease.job, LockType.SERVER), keys.lock(lease.job, LockType.TICK))
@@ -141,10 +181,17 @@ def release_call(keys: Keys, leases: Sequence[Lease]) -> Call:
     names: list[str] = []
     argv: list[str | int] = []
     for lease in leases:
-        locks = [lock for lock in lease.locks if lock is not LockType.TICK]
-        names += (keys.lock(lease.job, lock) for lock in locks)
-        argv += (lease.owner, len(locks))
+        locks = [_lock_key(keys, lease, lock) for lock in lease.locks if lock is not LockType.TICK]
+        names += locks
+        finished = lease.finished and LockType.RUN in lease.locks
+        if finished:
+            names.append(keys.lock(lease.job, LockType.OPEN))
+        argv += (lease.owner, len(locks), lease.tick_us if finished else "")
     return names, argv
+
+
+def _lock_key(keys: Keys, lease: Lease, lock: LockType) -> str:
+    return keys.run(lease.job, lease.tick_us) if lock is LockType.RUN else keys.lock(lease.job, lock)
 
 
 def releases(reply: object, count: int) -> list[bool]:

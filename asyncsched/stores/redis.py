@@ -6,19 +6,24 @@ and back, ``_link`` holds the connection and the time bound.
 Commands used, all that a restricted user (ACL) needs, on keys matching ``<prefix>schedule:job*``:
 
     EVALSHA EVAL TIME SMEMBERS, and WAIT with ``replica_ack``;
-    in the scripts GET SET DEL PEXPIRE HMGET HGET HSET HDEL SADD SREM TIME.
+    in the scripts GET SET DEL PEXPIRE HMGET HGET HSET HDEL SADD SREM TIME;
+    with ``rerun_on_crash`` also SADD PEXPIRE, and in the scripts HGETALL PTTL.
+
+INFO is asked once, and may be refused: then nobody warns of an unsafe eviction policy.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncsched._clock import boottime
 from asyncsched._durations import seconds
 from asyncsched._grants import Verdict
-from asyncsched.stores import _scripts, _wire
+from asyncsched.exceptions import StoreUnavailableError
+from asyncsched.stores import _handover, _safety, _scripts, _wire
 from asyncsched.stores._keys import Keys
-from asyncsched.stores._link import Link, UndecidedError
+from asyncsched.stores._link import Command, Link, UndecidedError
 from asyncsched.stores._server_time import ServerTime
 from asyncsched.stores._settings import checked_prefix, checked_replica_ack
 
@@ -68,6 +73,8 @@ class RedisStore:
         self._server_time = ServerTime()
         self._paused: frozenset[str] = frozenset()
         self._pauses = 0
+        self._handovers = _handover.Handovers()
+        self._was_checked = False
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._link.where}>"
@@ -85,16 +92,29 @@ class RedisStore:
         """Return whether the job is paused, as of the last ``refresh`` or ``set_paused``."""
         return job in self._paused
 
-    async def refresh(self) -> None:
-        """Fetch the server's time and the names of the paused jobs, in one round trip."""
+    async def refresh(self) -> Sequence[str]:
+        """Fetch the server's time, the names of the paused jobs and, if somebody listens, the ticks that were handed
+        over, in one round trip; the first time, look for what is unsafe."""
         pauses = self._pauses
         async with self._link.deciding("answer a refresh"):
             sent_at = boottime()
-            clock, paused = await self._link.ask([("TIME",), ("SMEMBERS", self._keys.paused)])
+            commands: list[Command] = [("TIME",), ("SMEMBERS", self._keys.paused)]
+            if self._handovers.are_wanted:
+                commands.append(("SMEMBERS", self._keys.handed))
+            clock, paused, *handed = await self._link.ask(commands)
             self._sample(_wire.server_time_us(clock), sent_at)
             names = _wire.names(paused)
+            entries = [_wire.names(reply) for reply in handed]
+            unsafe = await self._look_for_unsafe()
         if pauses == self._pauses:  # else the answer may be older than what set_paused has done meanwhile
             self._paused = names
+        for found in entries:
+            self._handovers.tell(found)
+        return unsafe
+
+    def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
+        """Call back, with job and tick, within a refresh after an interrupted run's lease was given back."""
+        return self._handovers.listen(callback)
 
     async def set_paused(self, job: str, paused: bool) -> None:
         """Pause or resume a job for every node, until further notice."""
@@ -142,11 +162,30 @@ class RedisStore:
             replies = await self._link.run(
                 _scripts.RELEASE, [_wire.release_call(self._keys, chunk) for chunk in chunks]
             )
-            return _joined(_wire.releases, replies, chunks)
+            freed = _joined(_wire.releases, replies, chunks)
+        await self._hand_over(leases, freed)
+        return freed
 
     async def close(self) -> None:
         """Close the store's own client. The store may be used again afterwards, also on another loop."""
         await self._link.close()
+
+    async def _hand_over(self, leases: Sequence[Lease], freed: Sequence[bool]) -> None:
+        """Tell the other nodes of ticks that they may take over at once. If that fails, they learn it when the lease
+        would have ended."""
+        entries = _handover.entries(lease for lease, was_held in zip(leases, freed, strict=True) if was_held)
+        if entries:
+            with suppress(StoreUnavailableError):
+                async with self._link.deciding("hand over interrupted ticks"):
+                    key = self._keys.handed
+                    await self._link.ask([("SADD", key, *entries), ("PEXPIRE", key, _handover.KEPT_MS)])
+
+    async def _look_for_unsafe(self) -> tuple[str, ...]:
+        if self._was_checked:
+            return ()
+        (reply,) = await self._link.send([_safety.QUESTION])
+        self._was_checked = True
+        return _safety.warnings(reply)
 
     async def _claim(self, requests: Sequence[ClaimRequest], give_up_at: float) -> list[ClaimAnswer]:
         if self._server_time.at(give_up_at) is None:

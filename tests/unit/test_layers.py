@@ -18,11 +18,13 @@ LAYERS = [
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_timeline", "_misfire"],
     # a job: words and a trigger put together
+    ["_job_settings"],
     ["_job"],
     # stores
     ["stores"],
     # engine: one run, claims, leases, accounting, the loop
-    ["_events", "_job_state", "_accounting", "_outage", "_lease", "_execution", "_claims", "_engine"],
+    ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
+    ["_recovery", "_claim", "_claims", "_engine"],
     # facade
     ["_registry", "_snapshot", "_signals", "_scheduler"],
     # shells

@@ -6,20 +6,26 @@
 --                               "-1" consumed because the record of earlier ticks was lost)
 --           server    flag R    string "<owner>|<fence>"
 --           start     flag S    string "<owner>|<fence>"
+--           open      flag A    hash: for each tick that was granted and has not finished "<attempt>|<owner>"
+--           run       flag A    string "<owner>|<fence>"
 --           overlap   flag O    string "<owner>|<fence>"
--- ARGV    deadline_us, ahead_us; then for each job six:
---           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; O: no overlap),
---           owner, tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered)
--- Answer  now_us; then for each job three:
+-- ARGV    deadline_us, ahead_us; then for each job seven:
+--           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
+--           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap),
+--           owner, tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts
+-- Answer  now_us; then for each job four:
 --           verdict
---           value: the fence with "won", microseconds to wait with "early", the key with "corrupt", else 0
+--           value: the fence with "won"; microseconds to wait with "early"; microseconds until the lease that
+--           stands in the way ends with "elsewhere" and "overlap" of flag A; the key with "corrupt"; else 0
 --           newest_us: the newest decided tick of the job (0: none, or not recorded)
+--           of flag A "<attempt> <tick> <tick> ...": the tick's grants so far, and the open ticks; else 0
 --
 -- Numbers become text by %.0f only: tostring() writes 1.7e+15. Microseconds stay below 2^53, so they are
 -- exact. Nothing of a job is written before all that it needs has been read and understood.
 
 local LARGEST = 9007199254740991
 local GRANTED, OVERLAPPED, LOST = '1', '0', '-1'
+local MOST_OPEN = 50
 local KNOWN = { [GRANTED] = true, [OVERLAPPED] = true, [LOST] = true }
 
 local clock = redis.call('TIME')
@@ -68,6 +74,20 @@ local function read_lock(key)
   return fence ~= nil, owner, fence
 end
 
+-- understood, entries by tick, of each its attempt and its owner
+local function read_open(key)
+  local fields = redis.pcall('HGETALL', key)
+  if fields.err then return refuse(fields) end
+  local open = {}
+  for at = 1, #fields, 2 do
+    local attempt, owner = string.match(fields[at + 1], '^(%d+)|(.+)$')
+    attempt = integer(attempt)
+    if not attempt or not integer(fields[at]) then return false end
+    open[fields[at]] = { attempt = attempt, owner = owner }
+  end
+  return true, open
+end
+
 local function write_record(job, fence, granted)
   redis.call('HSET', job.record_key, 'tick', job.tick_text, 'run', job.owner,
     'fence', string.format('%.0f', fence), 'granted', granted)
@@ -89,9 +109,37 @@ local function read(job)
     ok, job.start, job.start_fence = read_lock(job.start_key)
     if not ok then return 'start' end
   end
+  if job.open_key then
+    ok, job.open = read_open(job.open_key)
+    if not ok then return 'open' end
+    ok, job.running, job.run_fence = read_lock(job.run_key)
+    if not ok then return 'run' end
+  end
   if job.overlap_key then
     ok, job.overlap, job.overlap_fence = read_lock(job.overlap_key)
     if not ok then return 'overlap' end
+  end
+end
+
+-- Microseconds until a lease ends by itself.
+local function time_left(key)
+  return math.max(redis.call('PTTL', key), 0) * 1000
+end
+
+-- Notes that the tick was granted once more and has not finished. What crashes leave behind stays bounded.
+local function write_open(job)
+  local entry = job.open[job.tick_text]
+  job.open[job.tick_text] = { attempt = entry and entry.attempt + 1 or 1, owner = job.owner }
+  redis.call('HSET', job.open_key, job.tick_text, job.open[job.tick_text].attempt .. '|' .. job.owner)
+  redis.call('PEXPIRE', job.open_key, job.retain_ms)
+  local count, oldest = 0, job.tick_text
+  for tick in pairs(job.open) do
+    count = count + 1
+    if tonumber(tick) < tonumber(oldest) then oldest = tick end
+  end
+  if count > MOST_OPEN then
+    redis.call('HDEL', job.open_key, oldest)
+    job.open[oldest] = nil
   end
 end
 
@@ -103,9 +151,11 @@ local function repeat_grant(job)
   local me = job.owner
   local intact = (not job.record_key or (job.recorded and job.recorded >= job.tick and job.server == me))
     and (not job.start_key or job.start == me)
+    and (not job.run_key or job.running == me)
     and (not job.overlap_key or job.overlap == me)
   if not intact then
     if job.server == me then redis.call('DEL', job.server_key) end
+    if job.running == me then redis.call('DEL', job.run_key) end
     if job.overlap == me then redis.call('DEL', job.overlap_key) end
     return 'lost_record', 0, job.newest
   end
@@ -116,8 +166,9 @@ local function repeat_grant(job)
     redis.call('PEXPIRE', job.server_key, job.lock_ttl_ms)
   end
   if job.start_key then redis.call('PEXPIRE', job.start_key, job.lock_ttl_ms) end
+  if job.run_key then redis.call('PEXPIRE', job.run_key, job.lock_ttl_ms) end
   if job.overlap_key then redis.call('PEXPIRE', job.overlap_key, job.lock_ttl_ms) end
-  return 'won', job.overlap_fence or job.server_fence or job.start_fence, job.newest
+  return 'won', job.overlap_fence or job.run_fence or job.server_fence or job.start_fence, job.newest
 end
 
 local function grant(job)
@@ -131,8 +182,25 @@ local function grant(job)
     job.newest = job.tick
   end
   if job.start_key then redis.call('SET', job.start_key, value, 'PX', job.lock_ttl_ms) end
+  if job.run_key then
+    write_open(job)
+    redis.call('SET', job.run_key, value, 'PX', job.lock_ttl_ms)
+  end
   if job.overlap_key then redis.call('SET', job.overlap_key, value, 'PX', job.lock_ttl_ms) end
   return 'won', fence, job.newest
+end
+
+-- An open tick again: not before the lease of its last run has ended, and not more often than was asked for.
+local function decide_rerun(job)
+  local entry = job.open[job.tick_text]
+  if not entry then return 'elsewhere', 0, 0 end
+  if job.running then return 'elsewhere', time_left(job.run_key), 0 end
+  if entry.attempt >= job.max_attempts then
+    redis.call('HDEL', job.open_key, job.tick_text)
+    return 'exhausted', 0, 0
+  end
+  if job.overlap then return 'overlap', time_left(job.overlap_key), 0 end
+  return grant(job)
 end
 
 local function decide(job)
@@ -141,14 +209,16 @@ local function decide(job)
   local mine = job.recorded == job.tick and job.run == job.owner
   job.newest = job.record_key and math.max(job.recorded or 0, job.remembered) or 0
 
+  if job.asking then return 'elsewhere', 0, job.newest end
   if (mine and job.granted == GRANTED) or job.server == job.owner or job.start == job.owner
-    or job.overlap == job.owner then
+    or job.running == job.owner or job.overlap == job.owner then
     return repeat_grant(job)
   end
   if mine then return job.granted == LOST and 'lost_record' or 'overlap', 0, job.newest end
   if job.paused then return 'paused', 0, job.newest end
+  if job.again then return decide_rerun(job) end
   if job.record_key and (job.recorded or job.remembered > 0) and job.tick <= job.newest then
-    return 'elsewhere', 0, job.newest
+    return 'elsewhere', job.running and time_left(job.run_key) or 0, job.newest
   end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
   if job.record_key and not job.recorded and job.remembered > 0 then
@@ -162,6 +232,15 @@ local function decide(job)
     return 'overlap', 0, job.tick
   end
   return grant(job)
+end
+
+-- Answers how often the tick was granted, and which ticks are open.
+local function describe(job)
+  if not job.open then return 0 end
+  local entry = job.open[job.tick_text]
+  local words = { entry and entry.attempt or 0 }
+  for tick in pairs(job.open) do words[#words + 1] = tick end
+  return table.concat(words, ' ')
 end
 
 local at = 0
@@ -182,26 +261,34 @@ local function take(job, arg)
   job.lock_ttl_ms = ARGV[arg + 3]
   job.retain_ms = ARGV[arg + 4]
   job.remembered = tonumber(ARGV[arg + 5])
+  job.max_attempts = tonumber(ARGV[arg + 6])
+  job.again = string.find(flags, 'X', 1, true)
+  job.asking = string.find(flags, 'Q', 1, true)
   job.state_key = key_if(true)
   job.record_key = key_if(recorded)
   job.server_key = key_if(recorded)
   job.start_key = key_if(string.find(flags, 'S', 1, true))
+  local repeatable = string.find(flags, 'A', 1, true)
+  job.open_key = key_if(repeatable)
+  job.run_key = key_if(repeatable)
   job.overlap_key = key_if(string.find(flags, 'O', 1, true))
   job.recorded, job.run, job.record_fence, job.granted = nil, nil, nil, nil
   job.server, job.server_fence, job.start, job.start_fence = nil, nil, nil, nil
   job.overlap, job.overlap_fence = nil, nil
+  job.open, job.running, job.run_fence = nil, nil, nil
 end
 
 local job = {}
 local answer = { now }
-for arg = 3, #ARGV, 6 do
-  local verdict, value, newest = 'late', 0, 0
+for arg = 3, #ARGV, 7 do
+  local verdict, value, newest, extra = 'late', 0, 0, 0
   if not late then
     take(job, arg)
     verdict, value, newest = decide(job)
     if failure then return failure end
+    extra = describe(job)
   end
   local last = #answer
-  answer[last + 1], answer[last + 2], answer[last + 3] = verdict, value, newest
+  answer[last + 1], answer[last + 2], answer[last + 3], answer[last + 4] = verdict, value, newest, extra
 end
 return answer

@@ -2,6 +2,7 @@
 --
 -- KEYS    for each lease, in this order, only those that its flags name:
 --           overlap   flag O    string "<owner>|<fence>"
+--           run       flag A    string "<owner>|<fence>"
 --           server    flag R    string "<owner>|<fence>"
 --           tick      flag R    hash: fence (of the newest grant)
 -- ARGV    for each lease four: flags, "<owner>|<fence>", fence, lock_ttl_ms
@@ -17,10 +18,12 @@ end
 
 local function check(lease)
   if lease.overlap_key and redis.pcall('GET', lease.overlap_key) ~= lease.value then return 'lost' end
+  if lease.run_key and redis.pcall('GET', lease.run_key) ~= lease.value then return 'lost' end
   if lease.server_key and redis.pcall('GET', lease.server_key) ~= lease.value then
     -- `server` alone excludes nobody: a newer tick has taken the key over, and this run may go on beside it.
-    if not lease.overlap_key and overtaken(lease.tick_key, lease.fence) then return 'superseded' end
-    return 'lost'
+    if lease.overlap_key or not overtaken(lease.tick_key, lease.fence) then return 'lost' end
+    if not lease.run_key then return 'superseded' end
+    lease.server_key = nil
   end
   return 'held'
 end
@@ -40,12 +43,14 @@ for arg = 1, #ARGV, 4 do
     value = ARGV[arg + 1],
     fence = ARGV[arg + 2],
     overlap_key = key_if(string.find(flags, 'O', 1, true)),
+    run_key = key_if(string.find(flags, 'A', 1, true)),
     server_key = key_if(serving),
     tick_key = key_if(serving),
   }
   local renewal = check(lease)
   if renewal == 'held' then
     if lease.overlap_key then redis.call('PEXPIRE', lease.overlap_key, ARGV[arg + 3]) end
+    if lease.run_key then redis.call('PEXPIRE', lease.run_key, ARGV[arg + 3]) end
     if lease.server_key then redis.call('PEXPIRE', lease.server_key, ARGV[arg + 3]) end
   end
   answer[#answer + 1] = renewal

@@ -56,8 +56,9 @@ class FlakyStore(MemoryStore):
 
     down = False
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> tuple[str, ...]:
         self._check()
+        return ()
 
     async def set_paused(self, job: str, paused: bool) -> None:
         self._check()

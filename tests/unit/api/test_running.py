@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncsched import BaseHandler, ConfigurationError, Job, Outcome, RunContext, Scheduler, events
-from asyncsched._job import JobSettings
+from asyncsched._job_settings import JobSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

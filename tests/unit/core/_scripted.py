@@ -13,15 +13,18 @@ from anyio import CapacityLimiter
 
 from asyncsched import events
 from asyncsched._accounting import Ledger
-from asyncsched._claims import Claim, Claimer
+from asyncsched._claim import Claim
+from asyncsched._claims import Claimer
 from asyncsched._events import EventBus
 from asyncsched._execution import Executor
 from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Lease, Renewal, Verdict
-from asyncsched._job import Job, JobSettings
+from asyncsched._job import Job
+from asyncsched._job_settings import JobSettings
 from asyncsched._job_state import JobState
 from asyncsched._lease import LeaseKeeper
 from asyncsched._logs import SafeLogger
 from asyncsched._outage import Outage
+from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Run
 from asyncsched.exceptions import StoreUnavailableError
 from asyncsched.testing import FakeClock
@@ -48,6 +51,7 @@ class ScriptedStore:
         self.renewed: list[list[Lease]] = []
         self.released: list[list[Lease]] = []
         self.called_at: list[float] = []
+        self.listeners: list[Callable[[str, int], None]] = []
         self.wall: float | None = None
         self.closed = 0
 
@@ -72,8 +76,8 @@ class ScriptedStore:
         self.released.append(list(leases))
         return await self._answer(self.releases, True, len(leases))
 
-    async def refresh(self) -> None:
-        pass
+    async def refresh(self) -> Sequence[str]:
+        return ()
 
     def time(self) -> float | None:
         return self.wall
@@ -83,6 +87,10 @@ class ScriptedStore:
 
     async def set_paused(self, job: str, paused: bool) -> None:
         raise AssertionError("nobody pauses here")
+
+    def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
+        self.listeners.append(callback)
+        return lambda: self.listeners.remove(callback)
 
     async def close(self) -> None:
         self.closed += 1
@@ -107,8 +115,12 @@ class Parts:
         self.keeper = LeaseKeeper(self.store, self.clock, self.outage)
         self.limiter = CapacityLimiter(4)
         self.origin = Origin("n1", self.logger.logger, lambda: "t" * 32, self.ledger.reported, lambda: self.limiter)
-        self.executor = Executor(self.clock, self.ledger, self.keeper, self.origin)
+        self.recovery = Recovery(
+            self.store, self.clock, self.outage, rerun=self._rerun, catch_up=lambda state, us: self.caught_up.append(us)
+        )
+        self.executor = Executor(self.clock, self.ledger, self.keeper, self.origin, self.recovery.left_open)
         self.put_back: list[JobState] = []
+        self.caught_up: list[int] = []
         self.claimer = Claimer(
             self.store,
             self.clock,
@@ -116,13 +128,22 @@ class Parts:
             keeper=self.keeper,
             ledger=self.ledger,
             outage=self.outage,
+            recovery=self.recovery,
             logger=self.logger,
             put_back=self.put_back.append,
         )
         self.tasks = [
             asyncio.ensure_future(life)
-            for life in (self.claimer.claiming(), self.keeper.renewing(), self.keeper.releasing())
+            for life in (
+                self.claimer.claiming(),
+                self.keeper.renewing(),
+                self.keeper.releasing(),
+                self.recovery.surveying(),
+            )
         ]
+
+    def _rerun(self, state: JobState, fire_us: int) -> None:
+        self.claimer.submit(state, self.executor.new_run(state, ClaimKind.TICK, fire_us), rerun=True)
 
     @property
     def now_us(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 from _scripted import AWAY, WON, Work, no_overlap, one_server
 
 from asyncsched import events
-from asyncsched._claims import WEEK
+from asyncsched._claim import WEEK
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, SkipReason
 

@@ -66,8 +66,8 @@ class ScriptedStore:
 
     # The protocol
 
-    async def refresh(self) -> None:
-        await self._call("refresh", lambda _: _none(), ())
+    async def refresh(self) -> Sequence[str]:
+        return await self._call("refresh", lambda _: _none(), ())
 
     def time(self) -> float | None:
         return self.memory.time() if self.knows_time else None
@@ -86,6 +86,9 @@ class ScriptedStore:
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
         return await self._call("release", self.memory.release, leases)
+
+    def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
+        return self.memory.listen(callback)
 
     async def close(self) -> None:
         self.closed += 1

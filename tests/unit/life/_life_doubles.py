@@ -43,8 +43,9 @@ class Link:
     def up(self) -> None:
         self.cut = self.lost = lambda _: None
 
-    async def refresh(self) -> None:
-        await self._call("refresh", self.memory.refresh())
+    async def refresh(self) -> Sequence[str]:
+        answer: Sequence[str] = await self._call("refresh", self.memory.refresh())
+        return answer
 
     def time(self) -> float | None:
         return self.memory.time()
@@ -63,6 +64,9 @@ class Link:
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
         return await self._call("release", self.memory.release(leases))
+
+    def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
+        return self.memory.listen(callback)
 
     async def close(self) -> None:
         self.closed += 1

@@ -64,15 +64,18 @@ def test_expiries_are_whole_milliseconds_and_never_nothing(seconds: float, ms: i
 
 @pytest.mark.parametrize("won", ["won", b"won"])
 def test_claim_answers_are_read(won: object) -> None:
-    reply = [1_000, won, 7, 5, "early", 2_500_000, 4, "corrupt", b"tick", 0, "elsewhere", 0, 9]
+    reply = [1_000, won, 7, 5, 0, "early", 2_500_000, 4, 0, "corrupt", b"tick", 0, 0, "elsewhere", 0, 9, 0]
+    reply += ["elsewhere", 1_500, 9, b"2 9 7", "exhausted", 0, 0, "3"]
 
-    assert _wire.claim_answers(reply, 4) == (
+    assert _wire.claim_answers(reply, 6) == (
         1_000,
         [
             ClaimAnswer(Verdict.WON, fence=7, newest_us=5),
             ClaimAnswer(Verdict.EARLY, wait=2.5, newest_us=4),
             ClaimAnswer(Verdict.CORRUPT, detail="the tick key holds something foreign"),
             ClaimAnswer(Verdict.ELSEWHERE, newest_us=9),
+            ClaimAnswer(Verdict.ELSEWHERE, wait=0.0015, newest_us=9, attempt=2, open_us=(7, 9)),
+            ClaimAnswer(Verdict.EXHAUSTED, attempt=3),
         ],
     )
 
@@ -86,18 +89,21 @@ def test_claim_answers_are_read(won: object) -> None:
         1,
         [],
         [1],
-        ["1", "won", 1, 1],
-        [1, "won", 1],
-        [1, "won", 1, 1, "won", 1, 1],
-        [1, "WON", 1, 1],
-        [1, None, 1, 1],
-        [1, 1, 1, 1],
-        [1, "won", "1", 1],
-        [1, "won", True, 1],
-        [1, "won", 1.0, 1],
-        [1, "won", 1, None],
-        [1, "early", "1", 1],
-        [1, "corrupt", None, 0],
+        ["1", "won", 1, 1, 0],
+        [1, "won", 1, 1],
+        [1, "won", 1, 1, 0, "won", 1, 1, 0],
+        [1, "WON", 1, 1, 0],
+        [1, None, 1, 1, 0],
+        [1, 1, 1, 1, 0],
+        [1, "won", "1", 1, 0],
+        [1, "won", True, 1, 0],
+        [1, "won", 1.0, 1, 0],
+        [1, "won", 1, None, 0],
+        [1, "early", "1", 1, 0],
+        [1, "corrupt", None, 0, 0],
+        [1, "won", 1, 1, None],
+        [1, "won", 1, 1, ""],
+        [1, "won", 1, 1, "1 x"],
     ],
 )
 def test_other_claim_answers_decide_nothing(reply: Any) -> None:

@@ -1,0 +1,127 @@
+"""Owns one claim: what is asked of the store for one run, and what is held, or may be, because of it.
+
+Knows neither when it is asked nor what becomes of the answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asyncsched._job_state import JobState
+    from asyncsched._run import Run
+    from asyncsched.protocols import Timer
+
+WEEK = 7 * 86_400.0
+
+
+class Claim:
+    """One run's way through the store."""
+
+    __slots__ = (
+        "decided",
+        "give_up_at",
+        "has_lock",
+        "may_have_won",
+        "next_us",
+        "request",
+        "rerun",
+        "run",
+        "state",
+        "timer",
+        "tries",
+    )
+
+    def __init__(
+        self, state: JobState, run: Run, next_us: int | None, give_up_at: float | None, *, rerun: bool = False
+    ) -> None:
+        self.state = state
+        self.run = run
+        self.rerun = rerun
+        """Whether the tick was granted before, and its run was interrupted."""
+        self.next_us = next_us
+        self.give_up_at = give_up_at
+        """Monotonic seconds after which an undecided claim is given up; ``None``: only for the next tick."""
+        self.request: ClaimRequest | None = None
+        self.tries = 0
+        self.has_lock = False
+        """Whether it holds the job's local overlap lock."""
+        self.may_have_won = False
+        """Whether a request was sent whose answer did not arrive."""
+        self.timer: Timer | None = None
+        self.decided: asyncio.Event | None = None
+
+    @property
+    def is_tick(self) -> bool:
+        """Whether it is the first claim of a tick, by this node."""
+        return self.run.kind is ClaimKind.TICK and not self.rerun
+
+    @property
+    def max_attempts(self) -> int:
+        """The most grants of its tick; 0: one, or it has no tick."""
+        return self.state.job.max_attempts if self.run.kind is ClaimKind.TICK else 0
+
+    @property
+    def may_run_unguarded(self) -> bool:
+        """Whether it runs although the store did not decide it, as its job wants: tried, and first on this node."""
+        has_turn = self.has_lock or self.state.overlap_lock is None
+        return self.state.job.runs_without_store and self.may_have_won and has_turn and not self.rerun
+
+    def build_request(self, now: float) -> ClaimRequest:
+        """Return the request, the same for every try; ``now`` is the wall clock at the first one."""
+        if self.request is None:
+            self.request = self._build_request(now)
+        return self.request
+
+    def _build_request(self, now: float) -> ClaimRequest:
+        state, run, settings = self.state, self.run, self.state.settings
+        is_remembered = now <= state.remembered_until
+        has_tick = run.kind is ClaimKind.TICK
+        return ClaimRequest(
+            job=run.job,
+            kind=ClaimKind.RERUN if self.rerun else run.kind,
+            owner=f"{run.node}:{run.run_id}",
+            tick_us=run.fire_us if has_tick else 0,
+            one_server=state.job.is_on_one_server,
+            no_overlap=state.job.is_without_overlapping,
+            lock_ttl=settings.lock_ttl,
+            retain_for=self.retention() if has_tick else 0.0,
+            remembered_us=state.remembered_us if self.is_tick and is_remembered else 0,
+            max_attempts=self.max_attempts,
+        )
+
+    def retention(self) -> float:
+        """Return for how many seconds the tick's record must be kept: a late node may still ask, and a record that
+        ended before the next tick would look like lost data."""
+        settings = self.state.settings
+        gap = 0.0 if self.next_us is None else (self.next_us - self.run.fire_us) / 1e6
+        return max(2 * gap + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
+
+    def lease(self, fence: int) -> Lease | None:
+        """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
+        job = self.state.job
+        locks: tuple[LockType, ...] = ()
+        if job.is_on_one_server and self.is_tick:
+            locks += (LockType.SERVER,)
+        if self.max_attempts:
+            locks += (LockType.RUN,)
+        if job.is_without_overlapping:
+            locks += (LockType.OVERLAP,)
+        return self._lease_of(locks, fence) if locks else None
+
+    def undo_lease(self) -> Lease | None:
+        """Return all that the claim may have taken without our knowing."""
+        lease = self.lease(0)
+        locks = () if lease is None else lease.locks
+        if self.state.job.is_on_one_server and self.run.kind is ClaimKind.START:
+            locks += (LockType.START,)
+        return self._lease_of(locks, 0) if locks else None
+
+    def _lease_of(self, locks: tuple[LockType, ...], fence: int) -> Lease:
+        request = self.request
+        assert request is not None  # nothing is held, or may be, before the first request
+        return Lease(request.job, request.owner, fence, locks, request.lock_ttl, request.tick_us)

@@ -1,0 +1,87 @@
+"""Owns what one node knows of its store's health: whether it answers, how the clocks differ, what is unsafe about it.
+
+Each of these is said once when it begins, and once when it ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncsched import events
+from asyncsched._clock import sleep
+from asyncsched._outage import Outage
+from asyncsched.exceptions import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncsched._accounting import Ledger
+    from asyncsched._events import EventBus
+    from asyncsched._logs import SafeLogger
+    from asyncsched.protocols import Clock, Store
+
+LARGEST_SKEW = 1.0
+"""Seconds by which a node's clock may differ from the store's before it is said."""
+FORGIVEN_SKEW = 0.5
+"""Seconds below which a difference that was said is over: a skew about the limit is said once, not each second."""
+
+
+class StoreHealth:
+    """Refreshes what the store tells, and says what is wrong with it."""
+
+    def __init__(self, store: Store, clock: Clock, ledger: Ledger, logger: SafeLogger, bus: EventBus) -> None:
+        self._store = store
+        self._clock = clock
+        self._ledger = ledger
+        self._logger = logger
+        self._bus = bus
+        self._skew_was_said = False
+        self.outage = Outage(clock, self._lost, self._recovered)
+
+    async def refreshing(self, interval: float, on_refreshed: Callable[[], None]) -> None:
+        """Refresh the store every ``interval`` seconds, for ever."""
+        while True:
+            try:
+                unsafe = await self._store.refresh()
+            except StoreUnavailableError as error:
+                self.outage.noticed("refresh", error)
+            else:
+                self.outage.ended("refresh")
+                for what in unsafe:
+                    self._logger.warning("the store is not safe: %s", what)
+                self._look_at_skew()
+                on_refreshed()  # the store's clock may have been learnt, or corrected
+            await sleep(self._clock, interval)
+
+    def _look_at_skew(self) -> None:
+        skew = skew_of(self._clock, self._store) or 0.0
+        if abs(skew) > LARGEST_SKEW and not self._skew_was_said:
+            self._skew_was_said = True
+            self._logger.warning(
+                "this node's clock is %.1f s %s the store's: guarded jobs follow the store's; the others run at the "
+                "wrong time",
+                abs(skew),
+                "ahead of" if skew > 0 else "behind",
+            )
+            if self._bus.wants(events.ClockSkewed):
+                self._bus.emit(events.ClockSkewed(at=self._ledger.now(), node=self._ledger.node, skew=skew))
+        elif abs(skew) < FORGIVEN_SKEW:
+            self._skew_was_said = False
+
+    def _lost(self, error: StoreUnavailableError) -> None:
+        self._logger.error(
+            "the store does not answer: %s; guarded jobs are skipped, the others run on, until it does", error
+        )
+        if self._bus.wants(events.StoreLost):
+            self._bus.emit(events.StoreLost(at=self._ledger.now(), node=self._ledger.node, error=str(error)))
+
+    def _recovered(self, outage_for: float) -> None:
+        self._logger.warning("the store answers again after %.1f s", outage_for)
+        if self._bus.wants(events.StoreRecovered):
+            self._bus.emit(events.StoreRecovered(at=self._ledger.now(), node=self._ledger.node, outage_for=outage_for))
+
+
+def skew_of(clock: Clock, store: Store) -> float | None:
+    """Return by how many seconds a node's wall clock is ahead of the store's (negative: behind), if that is known."""
+    store_time = store.time()
+    return None if store_time is None else clock.time() - store_time
