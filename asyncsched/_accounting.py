@@ -65,7 +65,7 @@ class Ledger:
         error = run.errors[-1] if run.errors else None
         self._logger.log(
             level,
-            "job=%s run=%s trace=%s tick=%s outcome=%s duration=%.3fs%s",
+            "job=%s run=%s trace=%s tick=%s outcome=%s duration=%.3fs%s%s",
             run.job,
             run.run_id,
             run.trace_id,
@@ -73,6 +73,7 @@ class Ledger:
             run.outcome,
             run.duration,
             f" errors={len(run.errors)}" if len(run.errors) > 1 else "",
+            f" attempt={run.attempt}" if run.attempt > 1 else "",
             exc_info=error,
             extra=self._ids(run),
         )
