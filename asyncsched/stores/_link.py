@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
-from redis.asyncio.connection import BlockingConnectionPool, parse_url
+from redis.asyncio.connection import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -16,6 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 from asyncsched._tasks import is_being_cancelled
 from asyncsched.exceptions import ConfigurationError, StoreUnavailableError
 from asyncsched.stores._settings import masked
+from asyncsched.stores._tls import check_tls, tls_options
 from asyncsched.stores._wire import UnexpectedReplyError
 
 if TYPE_CHECKING:
@@ -174,26 +175,34 @@ def _own_client(url: str, operation_timeout: float) -> redis.asyncio.Redis:
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=operation_timeout,
         protocol=2,
+        **tls_options(url),
     )
     return redis.asyncio.Redis(connection_pool=pool)
 
 
 def _check_url(url: str) -> None:
     """Refuse at once what would only fail, or be ignored, when the first connection is made."""
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-        pool = _own_client(url, 1.0).connection_pool
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, AttributeError, RedisError):
-        # The cause's own text may quote a part of the password, so it is not passed on.
-        raise ConfigurationError(f"store: {masked(url)!r} is not a valid Redis URL") from None
+    connection = _unconnected(url)
+    if connection is None:
+        raise ConfigurationError(f"store: {masked(url)!r} is not a valid Redis URL")
+    check_tls(connection, masked(url))
     if url.startswith("unix://"):
-        if "path" not in options:
+        if not getattr(connection, "path", None):
             raise ConfigurationError(f"store: {masked(url)!r} names no socket: unix:///path/to/redis.sock")
         return
     database = url.partition("://")[2].partition("?")[0].rpartition("@")[2].partition("/")[2].strip("/")
     if database and not (database.isascii() and database.isdigit()):
         raise ConfigurationError(f"store: {masked(url)!r}: the path is not a database number")
+
+
+def _unconnected(url: str) -> Any:
+    """Return a connection for ``url``, not opened, or ``None``: the error's own text may quote a part of the password,
+    so it must not even be the context of another one."""
+    try:
+        pool = _own_client(url, 1.0).connection_pool
+        return pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError, AttributeError, RedisError):
+        return None
 
 
 def _address(client: redis.asyncio.Redis) -> str:
