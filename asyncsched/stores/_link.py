@@ -34,8 +34,12 @@ class UndecidedError(Exception):
     """The server has answered, but what it says does not count yet."""
 
 
-FAILURES = (RedisError, OSError, TimeoutError, UnicodeDecodeError, UnexpectedReplyError, UndecidedError)
-"""What a server or the way to it can do to an operation (a client that decodes may meet foreign bytes)."""
+class ClientFaultError(Exception):
+    """The client, or what gives it its credentials, raised an error of no kind that a client should raise."""
+
+
+FAILURES = (RedisError, OSError, TimeoutError, UnexpectedReplyError, UndecidedError, ClientFaultError)
+"""What a server or the way to it can do to an operation."""
 
 Command = tuple[str | int, ...]
 
@@ -89,7 +93,14 @@ class Link:
         pipeline = self._connected().pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        try:
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        except FAILURES:
+            raise
+        except Exception as error:
+            # A client that decodes may meet foreign bytes; a provider of credentials may raise anything. Its text may
+            # be anything as well, so only its type is told.
+            raise ClientFaultError(f"the client raised {type(error).__name__}") from error
         if len(replies) != len(commands):
             raise UnexpectedReplyError(f"{len(replies)} replies to {len(commands)} commands")
         return replies
@@ -135,7 +146,7 @@ class Link:
             return f"no answer within {self.operation_timeout:g} s"
         if isinstance(error, UnexpectedReplyError):
             return f"unexpected answer: {error}"
-        if isinstance(error, UndecidedError):
+        if isinstance(error, UndecidedError | ClientFaultError):
             return str(error)
         return f"{type(error).__name__}: {error}"
 
@@ -199,6 +210,7 @@ def _unconnected(url: str) -> Any:
     """Return a connection for ``url``, not opened, or ``None``: the error's own text may quote a part of the password,
     so it must not even be the context of another one."""
     try:
+        url.encode()
         pool = _own_client(url, 1.0).connection_pool
         return pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, AttributeError, RedisError):

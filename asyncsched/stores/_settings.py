@@ -3,6 +3,7 @@ client."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from asyncsched.exceptions import ConfigurationError
@@ -12,23 +13,30 @@ LONGEST_PREFIX = 200
 PATTERN_CHARACTERS = frozenset("{}*?[]")
 
 
+_SCHEME = re.compile(r"[a-z]+(\+[a-z]+)?")
+_HOSTS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:\d+)?(,(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:\d+)?)*")
+_PATH = re.compile(r"[\w./+~-]*")
+
+
 def masked(url: str) -> str:
     """Return ``url`` for messages: without credentials and without its query, which may hold them too.
 
-    Where an ``@`` stands anywhere but in front of the host, the URL was not quoted properly, so nobody can
+    Only what looks like hosts with ports, and like a path, is shown. Where an ``@`` stands anywhere but in front of
+    the host, or a word where a port belongs, the URL was not quoted properly, or is only a part of one, so nobody can
     tell what of it is the password: then only the scheme is shown.
     """
     scheme, separator, _ = url.partition("://")
     if not separator:
-        return MASK if "@" in url else url
+        return url if _HOSTS.fullmatch(url) else MASK
+    if not _SCHEME.fullmatch(scheme):
+        return MASK
     try:
         parts = urlsplit(url)
     except ValueError:
         return f"{scheme}://{MASK}"
-    if "@" in parts.path + parts.query + parts.fragment:
-        return f"{scheme}://{MASK}"
-    _, at, host = parts.netloc.rpartition("@")
-    return f"{scheme}://{MASK + '@' if at else ''}{host}{parts.path}"
+    _, at, hosts = parts.netloc.rpartition("@")
+    is_plain = _HOSTS.fullmatch(hosts) and _PATH.fullmatch(parts.path) and "@" not in parts.query + parts.fragment
+    return f"{scheme}://{MASK + '@' if at else ''}{hosts}{parts.path}" if is_plain else f"{scheme}://{MASK}"
 
 
 def checked_prefix(prefix: object) -> str:
