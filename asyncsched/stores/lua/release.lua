@@ -17,6 +17,8 @@ for arg = 1, #ARGV, 3 do
   for _ = 1, tonumber(ARGV[arg + 1]) do
     at = at + 1
     local value = redis.pcall('GET', KEYS[at])
+    -- An error that says nothing about the key (no permission, ...) must not look like a lock that is gone.
+    if type(value) == 'table' and string.sub(tostring(value.err), 1, 9) ~= 'WRONGTYPE' then return value end
     if type(value) == 'string' and string.sub(value, 1, #head) == head then
       redis.call('DEL', KEYS[at])
       freed = freed + 1

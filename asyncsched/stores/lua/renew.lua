@@ -11,15 +11,25 @@
 -- Only GET, HGET and PEXPIRE: they work while the server is out of memory, so running jobs keep their leases
 -- then.
 
+-- An error that says nothing about the key (no permission, ...): the whole call fails with it, for it must not
+-- look like a lease that is lost.
+local failure
+
+local function text(reply)
+  if type(reply) == 'string' then return reply end
+  if type(reply) == 'table' and string.sub(tostring(reply.err), 1, 9) ~= 'WRONGTYPE' then failure = reply end
+  return nil
+end
+
 local function overtaken(key, fence)
-  local newest = redis.pcall('HGET', key, 'fence')
-  return type(newest) == 'string' and (tonumber(newest) or 0) > tonumber(fence)
+  local newest = text(redis.pcall('HGET', key, 'fence'))
+  return newest ~= nil and string.find(newest, '^%d+$') ~= nil and tonumber(newest) > tonumber(fence)
 end
 
 local function check(lease)
-  if lease.overlap_key and redis.pcall('GET', lease.overlap_key) ~= lease.value then return 'lost' end
-  if lease.run_key and redis.pcall('GET', lease.run_key) ~= lease.value then return 'lost' end
-  if lease.server_key and redis.pcall('GET', lease.server_key) ~= lease.value then
+  if lease.overlap_key and text(redis.pcall('GET', lease.overlap_key)) ~= lease.value then return 'lost' end
+  if lease.run_key and text(redis.pcall('GET', lease.run_key)) ~= lease.value then return 'lost' end
+  if lease.server_key and text(redis.pcall('GET', lease.server_key)) ~= lease.value then
     -- `server` alone excludes nobody: a newer tick has taken the key over, and this run may go on beside it.
     if lease.overlap_key or not overtaken(lease.tick_key, lease.fence) then return 'lost' end
     if not lease.run_key then return 'superseded' end
@@ -48,6 +58,7 @@ for arg = 1, #ARGV, 4 do
     tick_key = key_if(serving),
   }
   local renewal = check(lease)
+  if failure then return failure end
   if renewal == 'held' then
     if lease.overlap_key then redis.call('PEXPIRE', lease.overlap_key, ARGV[arg + 3]) end
     if lease.run_key then redis.call('PEXPIRE', lease.run_key, ARGV[arg + 3]) end
