@@ -383,43 +383,6 @@ async def test_without_a_replica_no_grant_counts(connect: Connect, redis_url: st
         await store.claim([tick(now_us())])
 
 
-@pytest.mark.redis
-async def test_a_user_with_just_the_listed_commands_and_keys_suffices(
-    connect: Connect, redis_server: RedisServer, redis_url: str
-) -> None:
-    outside = ["evalsha", "eval", "time", "smembers", "wait"]
-    inside = ["get", "set", "del", "pexpire", "hmget", "hget", "hset", "hdel", "sadd", "srem"]
-    words = ["on", f">{SECRET}", "resetkeys", "~schedule:job*", "-@all", *(f"+{name}" for name in outside + inside)]
-    redis_server.command("ACL", "SETUSER", "scheduler", "reset", *words)
-    url = f"redis://scheduler:{SECRET}@127.0.0.1:{redis_server.port}/0"
-    store, stranger = connect(url), connect(url, prefix="x:")
-    try:
-        held = await won(store, tick(now_us(), no_overlap=True), SERVER, OVERLAP)
-        assert list(await store.renew([held])) == [Renewal.HELD]
-        assert list(await store.release([held])) == [True]
-        await store.set_paused("report", True)
-        await store.set_paused("report", False)
-        await store.refresh()
-        with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't access"):
-            await stranger.claim([tick(now_us())])
-    finally:
-        redis_server.command("ACL", "DELUSER", "scheduler")
-
-
-@pytest.mark.redis
-async def test_a_missing_permission_is_no_corrupt_key(
-    connect: Connect, redis_server: RedisServer, redis_url: str
-) -> None:
-    words = ["on", f">{SECRET}", "~schedule:job*", "+@all", "-hmget"]
-    redis_server.command("ACL", "SETUSER", "scheduler", "reset", *words)
-    store = connect(f"redis://scheduler:{SECRET}@127.0.0.1:{redis_server.port}/0")
-    try:
-        with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
-            await store.claim([tick(now_us())])
-    finally:
-        redis_server.command("ACL", "DELUSER", "scheduler")
-
-
 async def test_a_refresh_that_was_under_way_does_not_undo_a_pause(redis_backend: RedisBackend) -> None:
     store = redis_backend.store()
     ask = store._link.ask

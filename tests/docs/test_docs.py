@@ -323,33 +323,6 @@ async def test_log_lines_of_a_busy_day_are_as_documented(caplog: pytest.LogCaptu
 
 
 @pytest.mark.redis
-async def test_the_documented_user_may_do_all_that_is_needed(redis_server: Any, redis_url: str) -> None:
-    """The server is the test session's own; the ACL line is taken from the page, with its prefix."""
-    (line,) = re.findall(r"^ACL SETUSER asyncsched (.*)$", BY_NAME["docs/cluster.md"].text, re.MULTILINE)
-    assert redis_server.command("ACL", "SETUSER", "asyncsched", "reset", *line.split()) == "+OK"
-    ran = asyncio.Event()
-
-    async def work() -> None:
-        ran.set()
-
-    try:
-        url = redis_url.replace("redis://", "redis://asyncsched:secret@")
-        scheduler = Scheduler(url, prefix="shop:")
-        scheduler.add_job("now", work).immediate().on_one_server().without_overlapping()
-        scheduler.add_job("tick", work).per_seconds(0.1).on_one_server().without_overlapping()
-        async with scheduler:
-            async with asyncio.timeout(10):
-                await ran.wait()
-                while scheduler.snapshot().counters.get("succeeded", 0) < 2:
-                    await asyncio.sleep(0.02)
-            await scheduler.pause("tick")
-            await scheduler.resume("tick")
-            assert scheduler.snapshot().store_available
-    finally:
-        redis_server.command("ACL", "DELUSER", "asyncsched")
-
-
-@pytest.mark.redis
 async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: str) -> None:
     from redis.asyncio import Redis
 

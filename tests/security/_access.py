@@ -1,0 +1,142 @@
+"""Owns what the tests know of access: the documented user, read from the page, and a tour of all that a store asks.
+
+The page is the one source: a command that a release needs goes there, and into a step of the tour here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+from _contract import OVERLAP, SERVER, lease, start, tick, trigger, verdict, won
+from _pages import BY_NAME
+
+from asyncsched.exceptions import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from _redis_server import RedisServer
+
+    from asyncsched.stores.redis import RedisStore
+
+    Connect = Callable[..., RedisStore]
+    Step = Callable[[Connect, str], Awaitable[object]]
+
+(_LINE,) = re.findall(r"^ACL SETUSER (\S+) (.*)$", BY_NAME["docs/cluster.md"].text, re.MULTILINE)
+USER, WORDS = _LINE[0], _LINE[1].split()
+COMMANDS = [word[1:] for word in WORDS if word.startswith("+")]
+(PATTERN,) = [word[1:] for word in WORDS if word.startswith("~")]
+(SECRET,) = [word[1:] for word in WORDS if word.startswith(">")]
+PREFIX = PATTERN.removesuffix("schedule:job*")
+
+
+@contextmanager
+def user(server: RedisServer, *, without: str = "") -> Iterator[str]:
+    """Make the documented user, or one that lacks a command; yield the URL of its login."""
+    words = [word for word in WORDS if word != f"+{without}"]
+    assert server.command("ACL", "SETUSER", USER, "reset", *words) == "+OK"
+    server.command("ACL", "LOG", "RESET")
+    server.command("SCRIPT", "FLUSH")
+    try:
+        yield f"redis://{USER}:{SECRET}@127.0.0.1:{server.port}/0"
+    finally:
+        server.command("ACL", "DELUSER", USER)
+
+
+async def refused(server: RedisServer) -> set[str]:
+    """Return the commands and keys that the server has refused since, in scripts or out of them.
+
+    redis-py introduces itself to newer servers (``CLIENT SETINFO``) and does not mind a refusal.
+    """
+    admin = redis.asyncio.Redis.from_url(server.url, decode_responses=True)
+    try:
+        entries = await admin.acl_log()
+    finally:
+        await admin.connection_pool.disconnect()
+    return {entry["object"] for entry in entries if not entry["object"].startswith("client")}
+
+
+def now_us() -> int:
+    return round(time.time() * 1e6) - 1_000_000
+
+
+async def _leases(connect: Connect, url: str) -> object:
+    store = connect(url, prefix=PREFIX)
+    held = await won(store, tick(now_us(), no_overlap=True), SERVER, OVERLAP)
+    second = await verdict(store, trigger("n2:r1"))
+    return second, await store.renew([held]), await store.release([held]), await verdict(store, trigger("n2:r2"))
+
+
+async def _overtaken(connect: Connect, url: str) -> object:
+    store, now = connect(url, prefix=PREFIX), now_us()
+    first = tick(now - 1, "n1:r1", job="overtaken")
+    held = await won(store, first, SERVER)
+    return await verdict(store, tick(now, "n2:r1", job="overtaken")), await store.renew([held])
+
+
+async def _immediate(connect: Connect, url: str) -> object:
+    store = connect(url, prefix=PREFIX)
+    return [await verdict(store, start(owner, job="immediate", no_overlap=True)) for owner in ("n1:r1", "n2:r1")]
+
+
+async def _pause(connect: Connect, url: str) -> object:
+    store, told = connect(url, prefix=PREFIX), []
+    for paused in (True, False):
+        await store.set_paused("paused", paused)
+        await store.refresh()
+        told.append((store.is_paused("paused"), await verdict(store, tick(now_us(), f"n1:{paused}", job="paused"))))
+    return told
+
+
+async def _replicas(connect: Connect, url: str) -> object:
+    # The server has none, so it must get as far as saying that.
+    try:
+        await connect(url, prefix=PREFIX, replica_ack=1, operation_timeout=1.0).claim([tick(now_us(), job="copied")])
+    except StoreUnavailableError as error:
+        return "0 of 1 replicas" in str(error)
+    return False
+
+
+async def _late_return(connect: Connect, url: str) -> object:
+    # A grant whose answer never arrived is released by the owner's name alone.
+    store = connect(url, prefix=PREFIX)
+    request = tick(now_us(), job="unheard", no_overlap=True)
+    await won(store, request)
+    return await store.release([lease(request, 0, SERVER, OVERLAP)])
+
+
+TOUR: dict[str, tuple[Step, str]] = {
+    "leases": (_leases, "(overlap, [held], [True], won)"),
+    "overtaken": (_overtaken, "(won, [superseded])"),
+    "immediate": (_immediate, "[won, elsewhere]"),
+    "pause": (_pause, "[(True, paused), (False, won)]"),
+    "replicas": (_replicas, "True"),
+    "late return": (_late_return, "[True]"),
+}
+"""Steps by name, each with what it answers a user who may do all of it. Every documented command is used by one."""
+
+
+async def tour(connect: Connect, url: str) -> list[str]:
+    """Take all steps; return what went otherwise than it should."""
+    failed = []
+    for name, (step, expected) in TOUR.items():
+        try:
+            answer = shown(await step(connect, url))
+        except (StoreUnavailableError, AssertionError) as error:
+            answer = f"{type(error).__name__}: {error}"
+        if answer != expected:
+            failed.append(f"{name}: {answer}")
+    return failed
+
+
+def shown(value: Any) -> str:
+    """Return ``value`` with the members of enums by their plain names."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(shown, value))})"
+    return str(value)
