@@ -256,6 +256,33 @@ async def test_a_floor_that_is_no_number_is_corrupt(redis_backend: RedisBackend,
     await check_corrupt(redis_backend, "state")
 
 
+async def test_a_record_of_the_far_future_is_corrupt(redis_backend: RedisBackend) -> None:
+    # Taken for decided, it would stop the job in silence, and every node would remember it.
+    day = 24 * 3_600 * SECOND
+    await redis_backend.raw.hset(LOCKS + "tick", mapping=GOOD_RECORD | {"tick": str(redis_backend.now_us() + 2 * day)})
+
+    await check_corrupt(redis_backend, "tick")
+
+
+@pytest.mark.parametrize("part", ["state", "tick"])
+async def test_a_fence_that_cannot_rise_is_corrupt(redis_backend: RedisBackend, part: str) -> None:
+    record = GOOD_RECORD | {"fence": str(2**53 - 1)} if part == "tick" else {"fence": str(2**53 - 1)}
+    await redis_backend.raw.hset(key_of(part), mapping=record)
+
+    await check_corrupt(redis_backend, part)
+
+
+async def test_a_pause_that_cannot_be_written_is_not_half_written(redis_backend: RedisBackend) -> None:
+    await redis_backend.raw.rpush(STATE, "foreign")
+    store = redis_backend.store()
+    before = await contents(redis_backend.raw)
+    for paused in (True, False):
+        with pytest.raises(StoreUnavailableError, match="WRONGTYPE"):
+            await store.set_paused("report", paused)
+
+    assert await contents(redis_backend.raw) == before
+
+
 async def test_a_record_of_ours_is_read(redis_backend: RedisBackend) -> None:
     await redis_backend.raw.hset(LOCKS + "tick", mapping=GOOD_RECORD)
 

@@ -32,6 +32,9 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local late = now > tonumber(ARGV[1])
 local latest = now + tonumber(ARGV[2])
+-- No claim writes a tick ahead of the clock. One that lies further ahead than a clock that was set back explains is
+-- foreign: taken for decided, it would stop the job without a word until that day.
+local furthest = now + 86400000000
 
 -- An error that says nothing about the key (no permission, ...): the whole call fails with it.
 local failure
@@ -61,7 +64,7 @@ local function read_record(key)
   if fields.err then return refuse(fields) end
   if not (fields[1] or fields[2] or fields[3] or fields[4]) then return true end
   local tick, fence = integer(fields[1]), integer(fields[3])
-  return tick and fence and fields[2] and KNOWN[fields[4]] or false, tick, fields[2], fence, fields[4]
+  return tick and tick <= furthest and fence and fields[2] and KNOWN[fields[4]] or false, tick, fields[2], fence, fields[4]
 end
 
 -- understood, owner, fence (owner is nil while the lock is free)
@@ -173,6 +176,7 @@ end
 
 local function grant(job)
   local fence = math.max(job.floor + 1, (job.record_fence or 0) + 1, now)
+  if fence > LARGEST then return 'corrupt', job.floor < LARGEST and 'tick' or 'state', 0 end
   local text = string.format('%.0f', fence)
   local value = job.owner .. '|' .. text
   redis.call('HSET', job.state_key, 'fence', text)

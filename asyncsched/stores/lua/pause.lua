@@ -6,6 +6,7 @@
 -- ARGV    job, "1" to pause or "0" to resume
 -- Answer  1
 
+redis.call('HGET', KEYS[1], 'paused') -- fails if the state is foreign, while nothing is written yet
 if ARGV[2] == '1' then
   redis.call('SADD', KEYS[2], ARGV[1])
   redis.call('HSET', KEYS[1], 'paused', '1')
