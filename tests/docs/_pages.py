@@ -89,5 +89,6 @@ def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-PAGES = [Page(ROOT / "README.md"), *(Page(path) for path in sorted((ROOT / "docs").glob("**/*.md")))]
+TOP = [ROOT / "README.md", ROOT / "SECURITY.md"]
+PAGES = [Page(path) for path in [*TOP, *sorted((ROOT / "docs").glob("**/*.md"))]]
 BY_NAME = {page.name: page for page in PAGES}
