@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from _contract import OVERLAP, SERVER, lease, start, tick, trigger, verdict, won
 from _pages import BY_NAME
 
+from asyncsched._grants import ClaimKind, LockType
 from asyncsched.exceptions import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ USER, WORDS = _LINE[0], _LINE[1].split()
 COMMANDS = [word[1:] for word in WORDS if word.startswith("+")]
 (PATTERN,) = [word[1:] for word in WORDS if word.startswith("~")]
 (SECRET,) = [word[1:] for word in WORDS if word.startswith(">")]
+OPTIONAL = {"info"}
+"""Asked, and not minded if refused: named on the page, but not in the line."""
 PREFIX = PATTERN.removesuffix("schedule:job*")
 
 
@@ -57,7 +61,8 @@ async def refused(server: RedisServer) -> set[str]:
         entries = await admin.acl_log()
     finally:
         await admin.connection_pool.disconnect()
-    return {entry["object"] for entry in entries if not entry["object"].startswith("client")}
+    objects = {entry["object"] for entry in entries}
+    return {name for name in objects if not name.startswith("client") and name not in OPTIONAL}
 
 
 def now_us() -> int:
@@ -101,6 +106,18 @@ async def _replicas(connect: Connect, url: str) -> object:
     return False
 
 
+async def _reruns(connect: Connect, url: str) -> object:
+    store, told = connect(url, prefix=PREFIX), []
+    store.listen(lambda job, _: told.append(job))
+    first = replace(tick(now_us(), job="again"), max_attempts=2)
+    held = replace(await won(store, first, SERVER, LockType.RUN), tick_us=first.tick_us)
+    elsewhere = await verdict(store, replace(first, owner="n2:r1"))
+    answers = await store.renew([held]), await store.release([held])
+    await store.refresh()
+    again = replace(first, owner="n2:r1", kind=ClaimKind.RERUN)
+    return elsewhere, *answers, told, await verdict(store, again)
+
+
 async def _late_return(connect: Connect, url: str) -> object:
     # A grant whose answer never arrived is released by the owner's name alone.
     store = connect(url, prefix=PREFIX)
@@ -115,6 +132,7 @@ TOUR: dict[str, tuple[Step, str]] = {
     "immediate": (_immediate, "[won, elsewhere]"),
     "pause": (_pause, "[(True, paused), (False, won)]"),
     "replicas": (_replicas, "True"),
+    "reruns": (_reruns, "(elsewhere, [held], [True], [again], won)"),
     "late return": (_late_return, "[True]"),
 }
 """Steps by name, each with what it answers a user who may do all of it. Every documented command is used by one."""

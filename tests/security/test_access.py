@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
-from _access import COMMANDS, PATTERN, PREFIX, USER, now_us, refused, tour, user
+from _access import COMMANDS, OPTIONAL, PATTERN, PREFIX, USER, now_us, refused, tour, user
 from _contract import OVERLAP, SERVER, lease, tick, won
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -50,7 +50,7 @@ def test_the_list_is_that_of_the_code() -> None:
     modules = "\n".join(path.read_text() for path in STORES.glob("*.py"))
     outside = set(re.findall(r'\("([A-Z]{3,})"[,)]', modules)) | {"EVALSHA", "EVAL"}
 
-    assert {command.upper() for command in COMMANDS} == in_scripts | outside
+    assert {command.upper() for command in {*COMMANDS, *OPTIONAL}} == in_scripts | outside
 
 
 async def test_a_whole_scheduler_as_the_documented_user(redis_server: RedisServer, redis_url: str) -> None:

@@ -8,6 +8,11 @@
 --
 -- Only GET, HGET, DEL and HDEL: they work while the server is out of memory.
 
+-- An error that says nothing about the key (no permission, ...) must not look like a lock that is gone.
+local function is_failure(reply)
+  return type(reply) == 'table' and string.sub(tostring(reply.err), 1, 9) ~= 'WRONGTYPE'
+end
+
 local at = 0
 local answer = {}
 for arg = 1, #ARGV, 3 do
@@ -17,8 +22,7 @@ for arg = 1, #ARGV, 3 do
   for _ = 1, tonumber(ARGV[arg + 1]) do
     at = at + 1
     local value = redis.pcall('GET', KEYS[at])
-    -- An error that says nothing about the key (no permission, ...) must not look like a lock that is gone.
-    if type(value) == 'table' and string.sub(tostring(value.err), 1, 9) ~= 'WRONGTYPE' then return value end
+    if is_failure(value) then return value end
     if type(value) == 'string' and string.sub(value, 1, #head) == head then
       redis.call('DEL', KEYS[at])
       freed = freed + 1
@@ -27,6 +31,7 @@ for arg = 1, #ARGV, 3 do
   if finished ~= '' then
     at = at + 1
     local entry = redis.pcall('HGET', KEYS[at], finished)
+    if is_failure(entry) then return entry end
     if type(entry) == 'string' and string.match(entry, '^%d+|(.+)$') == owner then
       redis.call('HDEL', KEYS[at], finished)
     end
