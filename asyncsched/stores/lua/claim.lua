@@ -133,7 +133,8 @@ end
 local function write_open(job)
   local entry = job.open[job.tick_text]
   job.open[job.tick_text] = { attempt = entry and entry.attempt + 1 or 1, owner = job.owner }
-  redis.call('HSET', job.open_key, job.tick_text, job.open[job.tick_text].attempt .. '|' .. job.owner)
+  redis.call('HSET', job.open_key, job.tick_text,
+    string.format('%.0f|%s', job.open[job.tick_text].attempt, job.owner))
   redis.call('PEXPIRE', job.open_key, job.retain_ms)
   local count, oldest = 0, job.tick_text
   for tick in pairs(job.open) do
@@ -177,6 +178,8 @@ end
 local function grant(job)
   local fence = math.max(job.floor + 1, (job.record_fence or 0) + 1, now)
   if fence > LARGEST then return 'corrupt', job.floor < LARGEST and 'tick' or 'state', 0 end
+  local entry = job.open and job.open[job.tick_text]
+  if entry and entry.attempt >= LARGEST then return 'corrupt', 'open', 0 end
   local text = string.format('%.0f', fence)
   local value = job.owner .. '|' .. text
   redis.call('HSET', job.state_key, 'fence', text)
@@ -242,7 +245,7 @@ end
 local function describe(job)
   if not job.open then return 0 end
   local entry = job.open[job.tick_text]
-  local words = { entry and entry.attempt or 0 }
+  local words = { string.format('%.0f', entry and entry.attempt or 0) }
   for tick in pairs(job.open) do words[#words + 1] = tick end
   return table.concat(words, ' ')
 end
