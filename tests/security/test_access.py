@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
-from _access import COMMANDS, OPTIONAL, PATTERN, PREFIX, USER, now_us, refused, tour, user
+from _access import COMMANDS, OPTIONAL, PATTERN, PREFIX, RUN, USER, now_us, refused, tour, user
 from _contract import OVERLAP, SERVER, lease, tick, won
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -50,7 +51,7 @@ def test_the_list_is_that_of_the_code() -> None:
     modules = "\n".join(path.read_text() for path in STORES.glob("*.py"))
     outside = set(re.findall(r'\("([A-Z]{3,})"[,)]', modules)) | {"EVALSHA", "EVAL"}
 
-    assert {command.upper() for command in {*COMMANDS, *OPTIONAL}} == in_scripts | outside
+    assert {command.upper() for command in [*COMMANDS, *OPTIONAL]} == in_scripts | outside
 
 
 async def test_a_whole_scheduler_as_the_documented_user(redis_server: RedisServer, redis_url: str) -> None:
@@ -65,6 +66,7 @@ async def test_a_whole_scheduler_as_the_documented_user(redis_server: RedisServe
         for node in nodes:
             node.add_job("now", work).immediate().on_one_server().without_overlapping()
             node.add_job("tick", work).per_seconds(0.1).on_one_server()
+            node.add_job("again", work).per_seconds(0.3).on_one_server().rerun_on_crash()
             node.add_job("both", work).per_seconds(0.1).on_one_server().without_overlapping()
         async with nodes[0], nodes[1]:
             async with asyncio.timeout(30):
@@ -145,8 +147,10 @@ async def test_a_missing_right_is_neither_a_lost_lease_nor_a_corrupt_key(
             with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
                 await ask
         redis_server.command("ACL", "SETUSER", USER, "+get")
-        with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
-            await store.renew([other])
+        ended = replace(lease(tick(now), 1, RUN), tick_us=now, finished=True)
+        for ask in (store.renew([other]), store.release([ended])):
+            with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
+                await ask
         redis_server.command("ACL", "SETUSER", USER, "+hget")
         assert list(await store.renew([held, other])) == [Renewal.HELD, Renewal.SUPERSEDED]
         assert list(await store.release([held])) == [True]

@@ -20,8 +20,27 @@ def is_allowed(character: str) -> bool:
     return character.isprintable() and not character.isspace() and character not in FORBIDDEN
 
 
-WORDS = ["schedule:", "job:", "jobs:", "jobLock:", "paused", ":", ":tick", ":server", ":start", ":overlap", "a", "|"]
+WORDS = [
+    "schedule:",
+    "job:",
+    "jobs:",
+    "jobLock:",
+    "paused",
+    "handed",
+    ":",
+    ":run:",
+    "0",
+    "1767225600000000",
+    ":tick",
+    ":server",
+    ":start",
+    ":overlap",
+    "a",
+    "|",
+]
 """The words of our own keys: the likeliest parts of a forgery."""
+
+TICKS = [0, 1_767_225_600_000_000]
 
 parts = st.lists(st.one_of(st.sampled_from(WORDS), st.characters().filter(is_allowed)), max_size=8)
 prefixes = parts.map("".join)
@@ -29,7 +48,8 @@ names = parts.map("".join).filter(bool)
 
 
 def keys_of(keys: Keys, job: str) -> set[str]:
-    return {keys.state(job), *(keys.lock(job, lock_type) for lock_type in LockType)}
+    locks = {keys.lock(job, lock_type) for lock_type in LockType}
+    return {keys.state(job), *locks, *(keys.run(job, tick_us) for tick_us in TICKS)}
 
 
 def registered(prefix: str, *jobs: str) -> Scheduler:
@@ -48,17 +68,17 @@ def test_no_two_jobs_share_a_key(prefix: str, jobs: list[str]) -> None:
     keys = Keys(prefix)
     of_jobs = [keys_of(keys, job) for job in jobs]
 
-    assert all(len(own) == 1 + len(LockType) for own in of_jobs)
+    assert all(len(own) == 1 + len(LockType) + len(TICKS) for own in of_jobs)
     for one, other in itertools.combinations(of_jobs, 2):
         assert not one & other
-    assert all(keys.paused not in own for own in of_jobs)
+    assert all(keys.paused not in own and keys.handed not in own for own in of_jobs)
 
 
 @given(prefixes, names)
 def test_every_key_matches_the_one_pattern(prefix: str, job: str) -> None:
     keys = Keys(prefix)
 
-    assert all(key.startswith(f"{prefix}schedule:job") for key in {keys.paused, *keys_of(keys, job)})
+    assert all(key.startswith(f"{prefix}schedule:job") for key in {keys.paused, keys.handed, *keys_of(keys, job)})
 
 
 @given(st.text(max_size=8), st.characters().filter(lambda character: not is_allowed(character)), st.text(max_size=8))

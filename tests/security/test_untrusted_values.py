@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import fakeredis
@@ -17,15 +18,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asyncsched import RunContext, Scheduler
-from asyncsched._grants import ClaimKind, Verdict
+from asyncsched._grants import ClaimKind, ClaimRequest, LockType, Verdict
 from asyncsched.exceptions import StoreUnavailableError
 from asyncsched.stores.redis import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LOCKS, STATE, INDEX = "schedule:jobLock:{}:", "schedule:job:{}", "schedule:jobs:paused"
-PARTS = ["state", "tick", "server", "start", "overlap"]
+LOCKS, STATE = "schedule:jobLock:{}:", "schedule:job:{}"
+INDEXES = ["schedule:jobs:paused", "schedule:jobs:handed"]
+RUN = LockType.RUN
+PARTS = ["state", "tick", "server", "start", "open", "run", "overlap"]
 DAY_US = 86_400 * 1_000_000
 
 # Numbers that are none of ours, or only just
@@ -35,7 +38,9 @@ HUGE = [str(2**53 - 1), str(2**53), str(2**63), str(2**64), "9" * 400]
 texts = st.one_of(st.sampled_from(ODD_NUMBERS + HUGE), st.integers().map(str), st.text(max_size=12))
 raw = st.one_of(texts.map(lambda text: text.encode("utf-8", "surrogatepass")), st.binary(max_size=24))
 lock_like = st.tuples(raw, st.sampled_from([b"|", b"", b"||"]), raw).map(b"".join)
-fields = st.dictionaries(st.sampled_from([b"tick", b"run", b"fence", b"granted", b"paused", b"x"]), raw, min_size=1)
+names = st.one_of(st.sampled_from([b"tick", b"run", b"fence", b"granted", b"paused", b"x", b"NOW"]), raw)
+"""Of fields; ``NOW`` stands for the tick that is claimed."""
+fields = st.dictionaries(names, st.one_of(raw, lock_like), min_size=1)
 values = st.one_of(
     st.tuples(st.just("string"), st.one_of(raw, lock_like)),
     st.tuples(st.just("hash"), fields),
@@ -44,15 +49,17 @@ values = st.one_of(
 Value = tuple[str, Any]
 
 
-def key(part: str, job: str) -> str:
-    if part == "index":
-        return INDEX
-    return STATE.format(job) if part == "state" else LOCKS.format(job) + part
+def key(part: str, job: str, tick_us: int = 0) -> str:
+    if part == "state":
+        return STATE.format(job)
+    return LOCKS.format(job) + (f"run:{tick_us}" if part == "run" else part)
 
 
-async def put(client: Any, name: str, value: Value) -> None:
+async def put(client: Any, name: str, value: Value, tick_us: int = 0) -> None:
     """Let ``value`` stand under the key ``name``, as somebody else might."""
     kind, content = value
+    if kind == "hash":
+        content = {(str(tick_us).encode() if field == b"NOW" else field): item for field, item in content.items()}
     await client.delete(name)
     if kind == "string":
         await client.set(name, content)
@@ -96,10 +103,12 @@ often = settings(
 )
 
 
-def requests_of(kind: ClaimKind, owner: str, now: int) -> Any:
-    if kind is ClaimKind.TICK:
-        return tick(now, owner, no_overlap=True)
-    return (start if kind is ClaimKind.START else trigger)(owner, no_overlap=True)
+def request_of(kind: ClaimKind, owner: str, now: int) -> ClaimRequest:
+    if kind is ClaimKind.START:
+        return start(owner, no_overlap=True)
+    if kind is ClaimKind.TRIGGER:
+        return trigger(owner)
+    return replace(tick(now, owner, no_overlap=True), kind=kind, max_attempts=2)
 
 
 SAFE = set(Verdict) - {Verdict.LATE}
@@ -115,6 +124,9 @@ SAFE = set(Verdict) - {Verdict.LATE}
 )
 @example("state", ("hash", {b"fence": str(2**53 - 1).encode()}), ClaimKind.TICK, False)
 @example("server", ("string", b"\xff\xfe|5"), ClaimKind.TICK, True)
+@example("open", ("hash", {b"NOW": b"9007199254740991|n1:r0"}), ClaimKind.TICK, False)
+@example("open", ("hash", {b"NOW": b"1000000000000000|n1:r0"}), ClaimKind.SURVEY, False)
+@example("open", ("hash", {b"NOW": b"1|n1:r0", b"0005": b"1|n1:r0"}), ClaimKind.RERUN, False)
 @example("overlap", ("string", b"n1:r1|5"), ClaimKind.TRIGGER, True)
 def test_a_foreign_value_concerns_its_job_alone(
     connecting: Connecting, part: str, value: Value, kind: ClaimKind, decode: bool
@@ -122,9 +134,9 @@ def test_a_foreign_value_concerns_its_job_alone(
     async def live() -> None:
         async with cluster(connecting, decode=decode) as (client, one, other):
             now = round(time.time() * 1e6) - 1_000_000
-            await put(client, key(part, "report"), value)
+            await put(client, key(part, "report", now), value, now)
             before, after = tick(now, job="before"), tick(now, job="after", no_overlap=True)
-            ours, theirs = requests_of(kind, "n1:r1", now), requests_of(kind, "n2:r1", now)
+            ours, theirs = request_of(kind, "n1:r1", now), request_of(kind, "n2:r1", now)
 
             answers = await one.claim([before, ours, after])
             assert [answers[0].verdict, answers[2].verdict] == [Verdict.WON] * 2
@@ -135,10 +147,10 @@ def test_a_foreign_value_concerns_its_job_alone(
             second = (await other.claim([theirs]))[0].verdict
             assert {answers[1].verdict, second} != {Verdict.WON}, "granted twice"
 
-            locks = (OVERLAP, SERVER) if kind is ClaimKind.TICK else (OVERLAP,)
+            locks = (OVERLAP, SERVER, RUN) if kind is ClaimKind.TICK else (OVERLAP,)
             held = [
                 lease(before, answers[0].fence, SERVER),
-                lease(ours, answers[1].fence, *locks),
+                replace(lease(ours, answers[1].fence, *locks), tick_us=now),
                 lease(after, answers[2].fence, SERVER, OVERLAP),
             ]
             renewals = await one.renew(held)
@@ -146,7 +158,9 @@ def test_a_foreign_value_concerns_its_job_alone(
             await one.set_paused("before", True)
             await one.refresh()
             assert one.is_paused("before")
-            freed = await one.release([held[0], lease(ours, 0, *locks, START), held[2]])
+            freed = await one.release(
+                [held[0], replace(lease(ours, 0, *locks, START), tick_us=now, finished=True), held[2]]
+            )
             assert [freed[0], freed[2]] == [True, True]
 
     asyncio.run(live())
@@ -178,12 +192,14 @@ def test_a_value_that_changes_under_a_run_harms_that_run_alone(connecting: Conne
 
 
 @often
-@given(values, st.booleans())
-@example(("set", b"\xff\xfe"), True)
-def test_a_foreign_index_of_pauses_decides_no_claim(connecting: Connecting, value: Value, decode: bool) -> None:
+@given(st.sampled_from(INDEXES), values, st.booleans())
+@example(INDEXES[0], ("set", b"\xff\xfe"), True)
+@example(INDEXES[1], ("set", b"99999999999999999 a b"), False)
+def test_a_foreign_index_decides_no_claim(connecting: Connecting, index: str, value: Value, decode: bool) -> None:
     async def live() -> None:
         async with cluster(connecting, decode=decode) as (client, one, other):
-            await put(client, INDEX, value)
+            one.listen(lambda job, tick_us: None)
+            await put(client, index, value)
             for ask in (one.refresh(), one.set_paused("report", True)):
                 with suppress(StoreUnavailableError):
                     await ask
@@ -215,7 +231,9 @@ async def test_a_whole_cluster_lives_with_foreign_values(redis_url: str, caplog:
     nodes = [Scheduler(redis_url, node=name, shutdown_timeout=5) for name in ("a", "b")]
     for node in nodes:
         for name in [*foreign, "beside"]:
-            node.add_job(name, work).per_seconds(0.5).on_one_server().without_overlapping()
+            job = node.add_job(name, work).per_seconds(0.5).on_one_server().without_overlapping().lock_ttl(5)
+            if name.startswith("open"):
+                job.rerun_on_crash()
         node.add_job("plain", work).per_seconds(0.5)
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         for name, (part, value) in foreign.items():
