@@ -150,10 +150,11 @@ class MemoryStore:
         return job
 
     def _decide(self, request: ClaimRequest, job: _JobState) -> ClaimAnswer:
+        before = job.open.get(request.tick_us)
         answer = self._verdict(request, job)
         if not request.max_attempts:
             return answer
-        entry = job.open.get(request.tick_us)
+        entry = job.open.get(request.tick_us, before)  # an exhausted tick is open no more, but was granted so often
         return replace(answer, attempt=0 if entry is None else entry.attempt, open_us=tuple(sorted(job.open)))
 
     def _verdict(self, request: ClaimRequest, job: _JobState) -> ClaimAnswer:

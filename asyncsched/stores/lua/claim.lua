@@ -204,6 +204,7 @@ local function decide_rerun(job)
   if job.running then return 'elsewhere', time_left(job.run_key), 0 end
   if entry.attempt >= job.max_attempts then
     redis.call('HDEL', job.open_key, job.tick_text)
+    job.open[job.tick_text], job.used_up = nil, entry.attempt
     return 'exhausted', 0, 0
   end
   if job.overlap then return 'overlap', time_left(job.overlap_key), 0 end
@@ -245,7 +246,7 @@ end
 local function describe(job)
   if not job.open then return 0 end
   local entry = job.open[job.tick_text]
-  local words = { string.format('%.0f', entry and entry.attempt or 0) }
+  local words = { string.format('%.0f', entry and entry.attempt or job.used_up or 0) }
   for tick in pairs(job.open) do words[#words + 1] = tick end
   return table.concat(words, ' ')
 end
@@ -282,7 +283,7 @@ local function take(job, arg)
   job.recorded, job.run, job.record_fence, job.granted = nil, nil, nil, nil
   job.server, job.server_fence, job.start, job.start_fence = nil, nil, nil, nil
   job.overlap, job.overlap_fence = nil, nil
-  job.open, job.running, job.run_fence = nil, nil, nil
+  job.open, job.running, job.run_fence, job.used_up = nil, nil, nil, nil
 end
 
 local job = {}
