@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asyncsched.protocols import Store
 
 SERVER, OVERLAP, START, TICK = LockType.SERVER, LockType.OVERLAP, LockType.START, LockType.TICK
+OPEN, RUN = LockType.OPEN, LockType.RUN
 
 LOCK_TTL = 60.0
 """Seconds: longer than any test."""
@@ -42,12 +43,14 @@ class MemoryBackend:
     async def lose_everything(self) -> None:
         self.shared._jobs.clear()
 
-    async def lose(self, job: str, lock_type: LockType) -> None:
+    async def lose(self, job: str, lock_type: LockType, tick_us: int = 0) -> None:
         state = self.shared._jobs[job]
         if lock_type is TICK:
             state.record = None
+        elif lock_type is OPEN:
+            state.open.clear()
         else:
-            del state.locks[lock_type]
+            del state.locks[tick_us if lock_type is RUN else lock_type]
 
     async def close(self) -> None:
         await self.shared.close()
@@ -83,8 +86,9 @@ class RedisBackend:
     async def lose_everything(self) -> None:
         await self.raw.flushall()
 
-    async def lose(self, job: str, lock_type: LockType) -> None:
-        assert await self.raw.delete(f"schedule:jobLock:{job}:{lock_type}") == 1
+    async def lose(self, job: str, lock_type: LockType, tick_us: int = 0) -> None:
+        ending = f":{tick_us}" if lock_type is RUN else ""
+        assert await self.raw.delete(f"schedule:jobLock:{job}:{lock_type}{ending}") == 1
 
     async def close(self) -> None:
         for client in self.clients:
@@ -141,11 +145,33 @@ def tick(
     lock_ttl: float = LOCK_TTL,
     retain_for: float = 1_000.0,
     remembered_us: int = 0,
+    max_attempts: int = 0,
 ) -> ClaimRequest:
     """A claim of a fire time."""
     return ClaimRequest(
-        job, ClaimKind.TICK, owner, tick_us, one_server, no_overlap, lock_ttl, retain_for, remembered_us
+        job, ClaimKind.TICK, owner, tick_us, one_server, no_overlap, lock_ttl, retain_for, remembered_us, max_attempts
     )
+
+
+def rerun(
+    tick_us: int,
+    owner: str = "n2:r1",
+    job: str = "report",
+    *,
+    no_overlap: bool = False,
+    lock_ttl: float = LOCK_TTL,
+    retain_for: float = 1_000.0,
+    max_attempts: int = 3,
+) -> ClaimRequest:
+    """A claim of a tick that was granted before."""
+    return ClaimRequest(
+        job, ClaimKind.RERUN, owner, tick_us, True, no_overlap, lock_ttl, retain_for, max_attempts=max_attempts
+    )
+
+
+def survey(job: str = "report", *, max_attempts: int = 3) -> ClaimRequest:
+    """A question what is known of a job."""
+    return ClaimRequest(job, ClaimKind.SURVEY, "-", 0, True, False, LOCK_TTL, 0.0, max_attempts=max_attempts)
 
 
 def start(
@@ -180,7 +206,7 @@ async def verdict(store: Store, request: ClaimRequest) -> Verdict:
 
 def lease(request: ClaimRequest, fence: int, *locks: LockType, lock_ttl: float = LOCK_TTL) -> Lease:
     """What a grant of ``request`` holds."""
-    return Lease(request.job, request.owner, fence, locks, lock_ttl)
+    return Lease(request.job, request.owner, fence, locks, lock_ttl, request.tick_us)
 
 
 async def won(store: Store, request: ClaimRequest, *locks: LockType) -> Lease:
