@@ -21,29 +21,28 @@ if TYPE_CHECKING:
     from asyncsched._grants import LockType
 
 SECOND = 1_000_000
-JOBS = st.sampled_from(["x", "y"])
-TICKS = st.integers(0, 4)
-NEWEST = st.integers(0, 7)
-PASSING = st.sampled_from([0.503, 1.007, 2.013])
+JOBS = ["x", "x", "x", "x", "y"]
+WHICH = [0, 0, 0, 1, 1, 2, 5]
+"""Which of the earlier ones, from the newest."""
 
-STEP = st.one_of(
-    st.tuples(st.just("tick"), st.tuples(JOBS, TICKS)),
-    st.tuples(st.just("rerun"), st.tuples(JOBS, TICKS)),
-    st.tuples(st.just("rerun"), st.tuples(JOBS, TICKS)),
-    st.tuples(st.just("trigger"), JOBS),
-    st.tuples(st.just("survey"), JOBS),
-    st.tuples(st.just("repeat"), NEWEST),
-    st.tuples(st.just("renew"), NEWEST),
-    st.tuples(st.just("release"), st.tuples(NEWEST, st.booleans(), st.booleans())),
-    st.tuples(st.just("pause"), st.tuples(JOBS, st.booleans())),
-    st.tuples(st.just("pass"), PASSING),
-)
+STEPS: list[tuple[str, Any]] = [
+    *[("tick", job) for job in JOBS],
+    *[("rerun", which) for which in WHICH * 2],
+    ("trigger", "x"),
+    ("survey", "x"),
+    *[("repeat", which) for which in WHICH[2:]],
+    *[("renew", which) for which in WHICH[2:]],
+    *[("release", (which, finished, fence)) for which in WHICH[2:] for finished, fence in [(0, 1), (1, 1), (0, 0)]],
+    ("pause", ("x", True)),
+    *[("pause", ("x", False))] * 4,
+    *[("pass", seconds) for seconds in [0.503, 1.007, *[3.013] * 6]],
+]
 HISTORIES = st.fixed_dictionaries(
     {
         "max_attempts": st.integers(2, 3),
         "no_overlap": st.booleans(),
         "lock_ttl": st.sampled_from([1.0, 3.0]),
-        "steps": st.lists(STEP, min_size=6, max_size=40),
+        "steps": st.lists(st.sampled_from(STEPS), min_size=20, max_size=60),
     }
 )
 
@@ -54,7 +53,7 @@ class History:
     def __init__(self, backend: Any, max_attempts: int, no_overlap: bool, lock_ttl: float) -> None:
         self.backend = backend
         self.store = backend.store()
-        self.start_us = backend.now_us() - 10 * SECOND
+        self.newest_us = backend.now_us() - 10 * SECOND
         self.options: dict[str, Any] = {"no_overlap": no_overlap, "lock_ttl": lock_ttl, "max_attempts": max_attempts}
         self.asked: list[ClaimRequest] = []
         self.grants: list[tuple[ClaimRequest, Lease]] = []
@@ -71,11 +70,18 @@ class History:
         self.owners += 1
         return f"n1:{self.owners}"
 
-    async def do_tick(self, drawn: tuple[str, int]) -> None:
-        await self._claim(tick(self.start_us + drawn[1], self._owner(), drawn[0], **self.options))
+    async def do_tick(self, job: str) -> None:
+        self.newest_us += 1
+        await self._claim(tick(self.newest_us, self._owner(), job, **self.options))
 
-    async def do_rerun(self, drawn: tuple[str, int]) -> None:
-        await self._claim(rerun(self.start_us + drawn[1], self._owner(), drawn[0], **self.options))
+    async def do_rerun(self, index: int) -> None:
+        ticks = list(dict.fromkeys((job, tick_us) for job, tick_us, _ in self.granted))
+        if ticks:
+            job, tick_us = ticks[-1 - index % len(ticks)]
+            before = await self._keys()
+            answer = await self._claim(rerun(tick_us, self._owner(), job, **self.options))
+            if answer.verdict is Verdict.WON:
+                assert self._run_key(job, tick_us) not in before, "granted while another had its lease"
 
     async def do_trigger(self, job: str) -> None:
         await self._claim(trigger(self._owner(), job, no_overlap=self.options["no_overlap"]))
@@ -93,18 +99,31 @@ class History:
         if self.grants:
             await self.store.renew([self.grants[-1 - index % len(self.grants)][1]])
 
-    async def do_release(self, drawn: tuple[int, bool, bool]) -> None:
+    async def do_release(self, drawn: tuple[int, int, int]) -> None:
         index, finished, knows_fence = drawn
         if not self.grants:
             return
         request, lease = self.grants[-1 - index % len(self.grants)]
-        before = await self._keys()
-        await self.store.release([replace(lease, finished=finished, fence=lease.fence if knows_fence else 0)])
+        before, open_before = await self._keys(), await self._open(request.job)
+        await self.store.release([replace(lease, finished=bool(finished), fence=lease.fence if knows_fence else 0)])
         after = await self._keys()
         assert all(owner == lease.owner for key, owner in before.items() if key not in after), "another's key"
-        newest = max((a for job, us, a in self.granted if (job, us) == (request.job, request.tick_us)), default=0)
-        if finished and self.granted.get((request.job, request.tick_us, newest), ("",))[0] == request.owner:
+        if finished and self._is_newest_attempt(request):
             self.finished.add((request.job, request.tick_us))
+        else:
+            assert await self._open(request.job) == open_before, "closed by another attempt"
+
+    async def _open(self, job: str) -> tuple[int, ...]:
+        (answer,) = await self.store.claim([survey(job)])
+        return answer.open_us
+
+    def _is_newest_attempt(self, request: ClaimRequest) -> bool:
+        attempts = [
+            (attempt, owner)
+            for (job, tick_us, attempt), (owner, _) in self.granted.items()
+            if (job, tick_us) == (request.job, request.tick_us)
+        ]
+        return bool(attempts) and max(attempts)[1] == request.owner
 
     async def do_pause(self, drawn: tuple[str, bool]) -> None:
         await self.store.set_paused(*drawn)
@@ -112,13 +131,19 @@ class History:
     async def do_pass(self, seconds: float) -> None:
         await self.backend.pass_time(seconds)
 
-    async def _claim(self, request: ClaimRequest) -> None:
+    def _run_key(self, job: str, tick_us: int) -> Any:
+        if isinstance(self.backend, MemoryBackend):
+            return (job, tick_us)
+        return f"schedule:jobLock:{job}:run:{tick_us}".encode()
+
+    async def _claim(self, request: ClaimRequest) -> ClaimAnswer:
         (answer,) = await self.store.claim([request])
         self.asked.append(request)
         self._check_open(request, answer)
         if answer.verdict is Verdict.WON:
             self._check_grant(request, answer)
             self.grants.append((request, Lease(*_lease_of(request, answer))))
+        return answer
 
     def _check_open(self, request: ClaimRequest, answer: ClaimAnswer) -> None:
         assert not {(request.job, tick_us) for tick_us in answer.open_us} & self.finished
