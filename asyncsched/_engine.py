@@ -90,7 +90,7 @@ class Engine:
         self.outage = self._health.outage
         self.keeper = LeaseKeeper(store, clock, self.outage)
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
-        self.recovery = Recovery(store, clock, self.outage, rerun=self._rerun, catch_up=self._catch_up)
+        self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
@@ -301,7 +301,8 @@ class Engine:
 
     def _catch_up(self, state: JobState, fire_us: int) -> None:
         """Claim a tick that came due while no node lived, unless a later one has come due meanwhile."""
-        if not state.claims and state.last_us < fire_us:
+        is_late = state.last_us >= fire_us or any(claim.is_tick for claim in state.claims or ())
+        if not is_late:
             run = self.executor.new_run(state, ClaimKind.TICK, fire_us)
             self.claimer.submit(state, run, next_us=state.next_us)
 

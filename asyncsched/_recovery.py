@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncsched._job_state import JobState
+    from asyncsched._logs import SafeLogger
     from asyncsched._outage import Outage
     from asyncsched.protocols import Clock, Store, Timer
 
@@ -42,6 +43,7 @@ class Recovery:
         store: Store,
         clock: Clock,
         outage: Outage,
+        logger: SafeLogger,
         *,
         rerun: Callable[[JobState, int], None],
         catch_up: Callable[[JobState, int], None],
@@ -49,6 +51,7 @@ class Recovery:
         self._store = store
         self._clock = clock
         self._outage = outage
+        self._logger = logger
         self._rerun = rerun
         self._catch_up = catch_up
         self._states: dict[str, JobState] = {}
@@ -94,17 +97,25 @@ class Recovery:
 
     def _surveyed(self, state: JobState, at_us: int, answer: ClaimAnswer) -> bool:
         """Take in what is known of a job; return whether anything is."""
-        if state.retired:
+        if state.retired or self._closing:
             return True
         if answer.verdict is not Verdict.ELSEWHERE:
             return False
         self.answered(state, 0, answer)
-        within = state.job.catch_up_within
-        if within is not None and answer.newest_us and state.step is not None:
-            missed_us = newest_missed(state.step, answer.newest_us, at_us, round(within * 1e6))
-            if missed_us is not None:
-                self._catch_up(state, missed_us)
+        missed_us = self._newest_missed(state, answer.newest_us, at_us)
+        if missed_us is not None:
+            self._catch_up(state, missed_us)
         return True
+
+    def _newest_missed(self, state: JobState, last_us: int, at_us: int) -> int | None:
+        within = state.job.catch_up_within
+        if within is None or not last_us or state.step is None:
+            return None
+        try:
+            return newest_missed(state.step, last_us, at_us, round(within * 1e6))
+        except Exception:  # a trigger that breaks its rules costs its own job, nothing else
+            self._logger.exception("job=%s does not catch up: its trigger failed", state.job.name)
+            return None
 
     def answered(self, state: JobState, tick_us: int, answer: ClaimAnswer) -> None:
         """Take in which ticks are open, from the answer to a claim of ``tick_us``."""

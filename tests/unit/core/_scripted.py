@@ -116,11 +116,16 @@ class Parts:
         self.limiter = CapacityLimiter(4)
         self.origin = Origin("n1", self.logger.logger, lambda: "t" * 32, self.ledger.reported, lambda: self.limiter)
         self.recovery = Recovery(
-            self.store, self.clock, self.outage, rerun=self._rerun, catch_up=lambda state, us: self.caught_up.append(us)
+            self.store,
+            self.clock,
+            self.outage,
+            self.logger,
+            rerun=self._rerun,
+            catch_up=lambda state, us: self.caught_up.append((state.job.name, us)),
         )
         self.executor = Executor(self.clock, self.ledger, self.keeper, self.origin, self.recovery.left_open)
         self.put_back: list[JobState] = []
-        self.caught_up: list[int] = []
+        self.caught_up: list[tuple[str, int]] = []
         self.claimer = Claimer(
             self.store,
             self.clock,
@@ -141,6 +146,16 @@ class Parts:
                 self.recovery.surveying(),
             )
         ]
+
+    def state_again(self, handler: object, *policies: Callable[[Job], object], **options: Any) -> JobState:
+        """A job whose interrupted ticks are run again, at most twice."""
+        return self.state(handler, one_server, lambda job: job.rerun_on_crash(2), *policies, **options)
+
+    def adopted(self, *policies: Callable[[Job], object], **options: Any) -> JobState:
+        """The same, in the recovery's care."""
+        state = self.state_again(Work(), *policies, **options)
+        self.recovery.adopt(state, self.now_us)
+        return state
 
     def _rerun(self, state: JobState, fire_us: int) -> None:
         self.claimer.submit(state, self.executor.new_run(state, ClaimKind.TICK, fire_us), rerun=True)
