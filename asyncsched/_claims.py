@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncsched._claim import Claim
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
+    from asyncsched._grants import Lease
     from asyncsched._job_state import JobState
     from asyncsched._lease import LeaseKeeper
     from asyncsched._logs import SafeLogger
@@ -245,13 +247,18 @@ class Claimer:
         runs_anyway = reason is SkipReason.STORE_UNAVAILABLE and claim.may_run_unguarded
         lease = claim.undo_lease() if claim.may_have_won else None
         if lease is not None:
-            on_freed = None if runs_anyway else lambda: self._ledger.late_grant_released(claim.state, claim.run.fire_us)
-            self._keeper.give_back(lease, on_freed)
+            self._give_back(claim, lease, runs_anyway)
         if runs_anyway:
             self._ledger.runs_unguarded(claim.run)
             self._start(claim, 0, self._clock.monotonic())
         else:
             self._skip(claim, reason)
+
+    def _give_back(self, claim: Claim, lease: Lease, runs_anyway: bool) -> None:
+        if runs_anyway:  # so it is not another node's to run again
+            self._keeper.give_back(replace(lease, finished=True))
+        else:
+            self._keeper.give_back(lease, lambda: self._ledger.late_grant_released(claim.state, claim.run.fire_us))
 
     def _skip(self, claim: Claim, reason: SkipReason, *, wait: float | None = None) -> None:
         self._release_lock(claim)
