@@ -8,7 +8,8 @@ Knows nothing of runs: to it, a holder is a callback that is told when its lease
                 │                         └──lost──────────▶ lost: told at once
                 ├──trust window over─────────────────────▶ lost: told at once
                 └──drop()──▶ releasing ──store answers───▶ free
-                                       └─lock_ttl over───▶ free (the key has ended by itself)
+                                       └─lock_ttl over───▶ free (the key has ended by itself; but that a tick
+                                                           has finished is told however long it takes)
 
 Trust ends at ``sent_at + lock_ttl - margin`` on the monotonic clock, counted from before the request was sent: so it
 is over here before the key is over there, however long the answer took. A renewal and a release may cross each other
@@ -70,7 +71,7 @@ class PendingRelease(NamedTuple):
 
     lease: Lease
     until: float
-    """Monotonic seconds: the key has ended by itself then."""
+    """Monotonic seconds: nothing is left to release then."""
     on_freed: Callable[[], None] | None
     """Told if the store still had something to free."""
 
@@ -110,12 +111,18 @@ class LeaseKeeper:
     def drop(self, held: HeldLease, *, finished: bool = True) -> None:
         """Let go of a lease whose holder has ended, and release it in the store; ``finished``: by itself."""
         self._held.discard(held)
-        is_repeatable = LockType.RUN in held.lease.locks
-        self.give_back(replace(held.lease, finished=True) if finished and is_repeatable else held.lease)
+        if finished and LockType.RUN in held.lease.locks:
+            # the key ends by itself, but nothing else tells that the tick has finished: it would be run again
+            self._release(PendingRelease(replace(held.lease, finished=True), float("inf"), None))
+        else:
+            self.give_back(held.lease)
 
     def give_back(self, lease: Lease, on_freed: Callable[[], None] | None = None) -> None:
-        """Release a lease, however often the store must be asked until it answers."""
-        self._releases.append(PendingRelease(lease, self.clock.monotonic() + lease.lock_ttl, on_freed))
+        """Release a lease, however often the store must be asked until it answers, or the lease has ended."""
+        self._release(PendingRelease(lease, self.clock.monotonic() + lease.lock_ttl, on_freed))
+
+    def _release(self, pending: PendingRelease) -> None:
+        self._releases.append(pending)
         self._release_wanted.set()
 
     def shortest_ttl(self) -> float | None:
