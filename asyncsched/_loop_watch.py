@@ -65,7 +65,8 @@ class LoopWatch:
         """Watch for the sake of a lease that is held from now on; it costs nothing while a shorter one is."""
         limit = lock_ttl / PART_OF_TTL
         if limit < self._limit and not self._closing:
-            self._limit, self._beat_at = limit, self._clock.monotonic()
+            self._beat_at = self._clock.monotonic()  # before the limit: the thread may look in between
+            self._limit = limit
             self._set_timer()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look_on, name="asyncsched-loop-watch", daemon=True)
