@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncsched._instants import from_us
-from asyncsched._misfire import STEPS_AT_ONCE, Due, coalesce
+from asyncsched._misfire import STEPS_AT_ONCE, Due, coalesce, newest_missed
 from asyncsched.triggers import Every
 
 
@@ -130,3 +130,53 @@ def test_the_grid_may_end() -> None:
     assert due.missed == 2
     assert due.run_us == last
     assert due.next_us is None
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "within", "end", "missed"),
+    [
+        pytest.param(100, 135, 1000, 10**9, 130, id="the newest of several"),
+        pytest.param(100, 130, 1000, 10**9, 130, id="one that is due now"),
+        pytest.param(100, 109, 1000, 10**9, None, id="none yet"),
+        pytest.param(130, 135, 1000, 10**9, None, id="it was decided"),
+        pytest.param(200, 135, 1000, 10**9, None, id="a later one was decided"),
+        pytest.param(100, 135, 5, 10**9, 130, id="exactly as old as it may be"),
+        pytest.param(100, 135, 4, 10**9, None, id="a microsecond older"),
+        pytest.param(100, 130, 0, 10**9, 130, id="not old at all"),
+        pytest.param(100, 10**9, 10**9, 150, 150, id="the trigger has ended meanwhile"),
+        pytest.param(100, 10**9, 10**6, 150, None, id="the trigger ended too long ago"),
+        pytest.param(-(10**9), 5, 10**10, 10**9, 0, id="before the epoch"),
+    ],
+)
+def test_the_newest_missed_tick(last: int, now: int, within: int, end: int, missed: int | None) -> None:
+    assert newest_missed(every(10, end), last, now, within) == missed
+
+
+@given(
+    ticks=st.sets(st.integers(0, 50_000_000), max_size=12),
+    last=st.integers(-10, 50_000_010),
+    now=st.integers(0, 60_000_000),
+    within=st.integers(0, 60_000_000),
+)
+def test_the_newest_missed_tick_is_what_a_walk_over_all_finds(
+    ticks: set[int], last: int, now: int, within: int
+) -> None:
+    def step(after: int) -> int | None:
+        return min((tick for tick in ticks if tick > after), default=None)
+
+    found = [tick for tick in ticks if last < tick <= now and now - tick <= within]
+    assert newest_missed(step, last, now, within) == max(found, default=None)
+
+
+@pytest.mark.parametrize("interval", [1.0, 60.0, 86_400.0])
+def test_the_newest_missed_tick_of_a_week_is_found_in_few_steps(interval: float) -> None:
+    trigger, steps = Every(interval), 0
+    week = 7 * 86_400 * 10**6
+
+    def step(after: int) -> int | None:
+        nonlocal steps
+        steps += 1
+        return trigger.next_fire_us(after)
+
+    assert newest_missed(step, 1, week + 500_000, week) == week
+    assert steps <= 30
