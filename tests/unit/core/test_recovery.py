@@ -263,6 +263,29 @@ class TestWatching:
 
         assert watched(state) == {tick}
 
+    @pytest.mark.parametrize("kind", [ClaimKind.START, ClaimKind.TRIGGER])
+    async def test_the_answer_to_what_is_no_tick_says_nothing_of_open_ones(self, parts: Parts, kind: ClaimKind) -> None:
+        state = parts.state_again(Work())
+        run, _ = parts.submit(state)
+        parts.store.claims = [running(run.fire_us, 42.0)]
+        await parts.clock.settle()
+        parts.submit(state, kind)
+        await parts.clock.settle()
+
+        assert watched(state) == {run.fire_us}
+
+    @pytest.mark.parametrize("verdict", [Verdict.LATE, Verdict.CORRUPT])
+    async def test_neither_does_an_answer_that_decides_nothing(self, parts: Parts, verdict: Verdict) -> None:
+        state = parts.state_again(Work())
+        run, _ = parts.submit(state)
+        parts.store.claims = [running(run.fire_us, 42.0), *[ClaimAnswer(verdict)] * 3, running(run.fire_us, 42.0)]
+        await parts.clock.settle()
+        timer = state.watched[run.fire_us]
+        parts.submit(state, at=run.fire_us)
+        await parts.clock.advance(5)
+
+        assert state.watched == {run.fire_us: timer}
+
     async def test_our_own_run_is_known_and_not_asked_for(self, parts: Parts) -> None:
         state = parts.state_again(work := Work(holds=True))
         run, _ = parts.submit(state)
