@@ -50,7 +50,8 @@ class RedisServer:
         binary = shutil.which("redis-server")
         if binary is None:
             raise RuntimeError("these tests need the program redis-server (Redis 6.2 or newer) in PATH")
-        self._folder = tempfile.mkdtemp(prefix="asyncsched-redis-")
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="asyncsched-redis-")
         fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder]
         quiet = ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
         self._process = subprocess.Popen(
@@ -78,10 +79,7 @@ class RedisServer:
 
     def stop(self) -> None:
         """End the process, gently if it lets us. Harmless when repeated."""
-        if self._watcher is not None:  # first, for the server's pid may soon be another's
-            self._watcher.terminate()
-            self._watcher.communicate()
-            self._watcher = None
+        self._end_watch()  # first, for the server's pid may soon be another's
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
@@ -95,12 +93,21 @@ class RedisServer:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def kill(self) -> None:
-        """End the process as a power cut would."""
+    def kill(self, *, keep_data: bool = False) -> None:
+        """End the process as a power cut would; ``start`` then finds what it had written to its folder, if kept."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
-        self.stop()
+        self._process = None
+        self._end_watch()
+        if not keep_data:
+            self.stop()
+
+    def _end_watch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.terminate()
+            self._watcher.communicate()
+            self._watcher = None
 
     def restart(self) -> None:
         """Stop and start again on the same port: it comes back empty."""

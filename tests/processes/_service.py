@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from _run_log import RunLog
 from fastapi import FastAPI, Request
 
 from asyncsched import RunContext, Scheduler
@@ -18,24 +17,13 @@ scheduler = Scheduler(os.environ.get("REDIS_URL") or None)
 app = FastAPI(lifespan=scheduler.lifespan)
 
 
-def write(**fields: Any) -> None:
-    # One file for each process and one write for each line: a kill can cut off the last line, never mix two.
-    with Path(os.environ["RUN_LOG"], f"{os.getpid()}.jsonl").open("a") as log:
-        log.write(json.dumps(fields) + "\n")
+log = RunLog(Path(os.environ["RUN_LOG"]), str(os.getpid()))
 
 
 async def work(ctx: RunContext, seconds: float) -> None:
-    write(
-        run=ctx.run_id,
-        job=ctx.job,
-        tick=ctx.fire_time.timestamp(),
-        fence=ctx.fence,
-        node=ctx.node,
-        pid=os.getpid(),
-        start=time.time(),
-    )
+    log.started(ctx)
     await asyncio.sleep(seconds)
-    write(run=ctx.run_id, end=time.time())
+    log.ended(ctx)
 
 
 @scheduler.job("each_second").per_seconds(1).on_one_server()

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _checker import (
-    RunRecord,
     duplicates,
     ended_by_death,
     fence_regressions,
     lost_ticks,
     of_job,
     overlaps,
-    read_records,
 )
-from _processes import Program
+from _processes import ROOT, Program
+from _records import RunRecord, read_records
 from _redis_server import free_port
 from redis import Redis
 
@@ -46,11 +45,11 @@ class Service(Program):
         super().__init__(
             *("-m", "uvicorn", "_service:app", "--app-dir", "tests/processes", "--host", "127.0.0.1"),
             *("--port", self.port, "--workers", workers, "--log-level", "info"),
-            environment={"REDIS_URL": redis_url, "RUN_LOG": str(log)},
+            environment={"REDIS_URL": redis_url, "RUN_LOG": str(log), "PYTHONPATH": str(ROOT / "tests")},
         )
 
     def runs(self) -> list[RunRecord]:
-        return read_records(self._log)
+        return read_records(self._log).runs
 
     def ask(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as answer:

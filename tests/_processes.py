@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Program:
@@ -23,15 +23,18 @@ class Program:
     Args:
         arguments: what follows the interpreter, such as a script or ``"-m", "uvicorn"``.
         environment: variables over the test's own.
+        steered: whether it reads what ``tell`` writes; its input ends with the test, however that ends.
     """
 
-    def __init__(self, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: object, environment: Mapping[str, str] | None = None, steered: bool = False
+    ) -> None:
         # Files, because a pipe that nobody reads would stop the program once it is full.
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at exit
         inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
         self.process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if steered else subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
             cwd=ROOT,
@@ -46,6 +49,8 @@ class Program:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self._out.close()
         self._err.close()
 
@@ -74,6 +79,13 @@ class Program:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the program alone, not to its children."""
         self.process.send_signal(number)
+
+    def tell(self, line: str) -> None:
+        """Write one line to a steered program. One that has ended does not hear it."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(f"{line}\n".encode())
+            self.process.stdin.flush()
 
     def wait(self, within: float = 20.0) -> int:
         """Wait for its end and return its exit code."""

@@ -1,0 +1,131 @@
+"""Owns the question what became of each tick: for the cluster as a whole, and on each node.
+
+    ran                   some node ran it
+    overlap, lock_lost,   some node says so: it had won the tick, or used it up
+    cancelled
+    store_unavailable,    some node says so, and nobody else had it
+    shutting_down, missed
+    lost_with_its_node    a node that was killed may have won it, and nothing else explains it
+    UNEXPLAINED           a fault of the library, or of this harness
+
+Every node that comes late to a tick says ``elsewhere``. If it says that before the next tick was due, somebody must
+have decided this very one, as no newer one could have been: then it is no explanation that some node has *missed* it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from _history import History
+from _jobs import JobSpec
+from _records import Booking
+
+RAN, CRASH, UNEXPLAINED = "ran", "lost_with_its_node", "UNEXPLAINED"
+DECIDED = ("overlap", "lock_lost", "cancelled", "failed", "paused")
+UNDECIDED = ("store_unavailable", "shutting_down")
+EARLY = 0.006
+"""Seconds before its fire time from which a tick may be claimed."""
+CLAIM_PATIENCE = 4.0
+"""Seconds, beyond the next tick, for which a node may have been trying to claim a tick when it was killed: the faults
+of Redis last no longer."""
+SETTLE, UNSETTLE = 6.0, 9.0
+"""Seconds after a node's start, and before its end, in which its own account is not looked at: its clock may be wrong by
+some seconds, and it may be frozen."""
+
+
+@dataclass
+class Account:
+    """What became of the ticks."""
+
+    fates: Counter[str] = field(default_factory=Counter)
+    """Of the ticks that exactly one node runs."""
+    unexplained: list[str] = field(default_factory=list)
+    booked: int = 0
+    """Ticks on nodes that were looked at."""
+    unbooked: list[str] = field(default_factory=list)
+    """Ticks on nodes of which the node never said what became of them."""
+    booked_twice: list[str] = field(default_factory=list)
+
+
+def account(history: History) -> Account:
+    """Say of each tick in the window what became of it."""
+    result = Account()
+    said, ran = _said(history), {(run.job, run.tick_us) for run in history.runs}
+    for spec in history.jobs:
+        if not spec.on_one_server:
+            continue
+        for tick_us in spec.ticks_us(history.since, history.until):
+            words = said.get((spec.name, tick_us), [])
+            fate = RAN if (spec.name, tick_us) in ran else _fate(history, spec, tick_us, words)
+            result.fates[fate] += 1
+            if fate == UNEXPLAINED:
+                result.unexplained.append(f"{spec.name} tick={tick_us} {_shown(words)}")
+    _account_of_nodes(history, result)
+    return result
+
+
+def _said(history: History) -> dict[tuple[str, int], list[Booking]]:
+    said = defaultdict(list)
+    for booking in _bookings(history):
+        said[booking.job, booking.tick_us].append(booking)
+    return said
+
+
+def _bookings(history: History) -> Iterator[Booking]:
+    """Yield what nodes said of ticks, with each missed one by itself."""
+    yield from history.records.bookings
+    specs = history.specs()
+    for missed in history.records.missed:
+        for tick_us in specs[missed.job].ticks_us(missed.first_us / 1e6, missed.last_us / 1e6):
+            yield Booking(missed.node, missed.job, tick_us, "missed", missed.at)
+
+
+def _fate(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> str:
+    """Return what became of a tick that nobody ran."""
+    words = {booking.word for booking in said}
+    for word in (*DECIDED, *UNDECIDED):
+        if word in words:
+            return word
+    next_at = tick_us / 1e6 + spec.interval - EARLY
+    was_decided = any(booking.word == "elsewhere" and booking.at < next_at for booking in said)
+    if "missed" in words and not was_decided:
+        return "missed"
+    return CRASH if _may_have_died_with(history, spec, tick_us, said) else UNEXPLAINED
+
+
+def _may_have_died_with(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:
+    """Return whether a node that was killed may have won the tick: it lived, and did not say otherwise."""
+    accounted = {booking.node for booking in said}
+    due_at = tick_us / 1e6 - EARLY
+    return any(
+        due_at <= died_at <= due_at + spec.interval + CLAIM_PATIENCE
+        and node not in accounted
+        and history.records.lives[node].born <= due_at + spec.interval
+        for node, died_at in history.deaths.items()
+    )
+
+
+def _account_of_nodes(history: History, result: Account) -> None:
+    """Look for ticks that a node passed over in silence, or spoke of twice."""
+    booked: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    for booking in _bookings(history):
+        booked[booking.node, booking.job][booking.tick_us] += 1
+    for life in history.records.lives.values():
+        ended_at = min(history.deaths.get(life.node, history.until), history.stops.get(life.node, history.until))
+        for spec in history.jobs:
+            times = booked[life.node, spec.name]
+            for tick_us in spec.ticks_us(life.born + SETTLE, ended_at - UNSETTLE):
+                result.booked += 1
+                if tick_us not in times:
+                    result.unbooked.append(f"{life.node} {spec.name} tick={tick_us}")
+            result.booked_twice += [
+                f"{life.node} {spec.name} tick={tick_us}"
+                for tick_us, number in times.items()
+                if number > 1 and tick_us / 1e6 > life.born + SETTLE
+            ]
+
+
+def _shown(said: Sequence[Booking]) -> str:
+    return " ".join(f"{booking.node}:{booking.word}@{booking.at:.3f}" for booking in said) or "nobody says anything"

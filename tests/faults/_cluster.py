@@ -1,0 +1,177 @@
+"""Owns the real processes of the fault harness: the nodes, their ways to Redis, and Redis itself.
+
+Starts, ends and steers them. Knows nothing of when, nor of what should come of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from _fenced_table import FencedTable
+from _history import Fault
+from _jobs import JobSpec, job_table
+from _processes import Program
+from _proxy import Proxy
+from _redis_server import RedisServer
+from redis.asyncio import Redis
+
+NODE_PROGRAM = Path(__file__).parent / "_node.py"
+SKEWS = (0.0, 0.04, -0.3, 2.3, -1.1)
+"""Seconds by which the nodes' clocks are wrong, node by node."""
+REDIS_OPTIONS = (
+    *("--appendonly", "yes", "--appendfsync", "no"),  # "no": what was acknowledged survives a kill -9, without waiting
+    *("--enable-debug-command", "local", "--maxmemory-policy", "noeviction"),
+)
+STOP_WITHIN = 30.0
+"""Seconds in which a node must end that was asked to: it may drain for 10, and wait for Redis for 3."""
+
+
+@dataclass
+class Node:
+    """The process that has a node's place now."""
+
+    name: str
+    program: Program
+
+    @property
+    def pid(self) -> int:
+        return self.program.process.pid
+
+
+class Cluster:
+    """Several nodes, each with a proxy of its own in front of the one Redis.
+
+    Args:
+        folder: for logs and the fenced table.
+        nodes: number of places; a node that ended is followed by another in the same place.
+        jobs: number of guarded jobs.
+    """
+
+    def __init__(self, folder: Path, *, nodes: int, jobs: int) -> None:
+        self.log = folder / "log"
+        self.log.mkdir()
+        self._table_path = folder / "table.db"
+        self.table = FencedTable.create(self._table_path)
+        self.jobs = job_table(jobs)
+        self._guarded = jobs
+        self.server = RedisServer(*REDIS_OPTIONS)
+        self.redis: Redis = Redis.from_url(self.server.url, decode_responses=True)
+        self.proxies = [Proxy(self.server.port) for _ in range(nodes)]
+        self.nodes: list[Node] = []
+        self._started = 0
+        self._programs: list[Program] = []
+        self.deaths: dict[str, float] = {}
+        self.stops: dict[str, float] = {}
+        self.complaints: list[str] = []
+
+    @property
+    def guarded_jobs(self) -> list[JobSpec]:
+        return [spec for spec in self.jobs if spec.is_guarded]
+
+    @property
+    def places(self) -> range:
+        return range(len(self.proxies))
+
+    async def start_redis(self) -> None:
+        """Start Redis and return once it answers. Its port may be taken for a moment by one of many connections."""
+        for attempt in range(20):
+            try:
+                return await asyncio.to_thread(self.server.start)
+            except RuntimeError:
+                if attempt == 19:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def start_nodes(self) -> None:
+        for proxy in self.proxies:
+            await proxy.start()
+        self.nodes = [self._new_node(place) for place in self.places]
+        await self.wait_until_born()
+
+    async def wait_until_born(self) -> None:
+        """Wait until each node's scheduler has started."""
+        give_up_at = time.monotonic() + 60.0
+        while not all((self.log / f"{node.name}.jsonl").exists() for node in self.nodes):
+            assert time.monotonic() < give_up_at, "\n".join(node.program.told() for node in self.nodes)
+            await asyncio.sleep(0.05)
+
+    def _new_node(self, place: int) -> Node:
+        self._started += 1
+        name = f"node{place}-{self._started}"
+        program = Program(
+            *(NODE_PROGRAM, "--name", name, "--redis", f"redis://127.0.0.1:{self.proxies[place].port}/0"),
+            *("--log", self.log, "--table", self._table_path, "--jobs", self._guarded, "--clock", self.skew(place)),
+            environment={"PYTHONPATH": str(Path(__file__).parents[1])},
+            steered=True,
+        )
+        self._programs.append(program)
+        return Node(name, program)
+
+    def skew(self, place: int) -> float:
+        return SKEWS[place % len(SKEWS)]
+
+    def start_node(self, place: int) -> None:
+        """Put a new node into a place whose node has ended."""
+        self.nodes[place] = self._new_node(place)
+
+    def kill_node(self, place: int) -> None:
+        node = self.nodes[place]
+        node.program.send(signal.SIGKILL)
+        node.program.wait()
+        self.deaths[node.name] = time.time()
+        self._hear(node)
+
+    async def stop_node(self, place: int) -> None:
+        node = self.nodes[place]
+        self.stops[node.name] = time.time()
+        node.program.send(signal.SIGTERM)
+        code = await asyncio.to_thread(node.program.wait, STOP_WITHIN)
+        if code != 0:
+            self.complaints.append(f"{node.name} ended with {code} when it was stopped")
+        self._hear(node)
+
+    def _hear(self, node: Node) -> None:
+        """Keep what a node that has ended had to complain about."""
+        said = node.program.err
+        at = said.find("Traceback")
+        if at >= 0:
+            self.complaints.append(f"{node.name} printed:\n{said[max(0, at - 300) : at + 3000]}")
+
+    async def freeze_node(self, place: int) -> None:
+        """Stop a node in mid-air, but not in mid-write: it would hold the table's lock, and thereby all other nodes."""
+        node = self.nodes[place]
+        while True:
+            node.program.send(signal.SIGSTOP)
+            if self.table.is_free():
+                return
+            node.program.send(signal.SIGCONT)
+            await asyncio.sleep(0.01)
+
+    def thaw_node(self, place: int) -> None:
+        self.nodes[place].program.send(signal.SIGCONT)
+
+    async def stop(self) -> None:
+        """Ask all nodes to stop, and wait for their ends."""
+        for place, node in enumerate(self.nodes):
+            if node.program.process.poll() is not None:
+                self.complaints.append(f"{node.name} ended by itself with {node.program.process.returncode}")
+            self.thaw_node(place)
+        await asyncio.gather(*(self.stop_node(place) for place in self.places))
+
+    async def close(self) -> None:
+        """End everything, whatever state it is in."""
+        for program in self._programs:
+            program.__exit__()
+        for proxy in self.proxies:
+            await proxy.close()
+        await self.redis.aclose()
+        self.server.stop()
+        self.table.close()
+
+    def fault(self, name: str, since: float, *, node: str = "", jobs: tuple[str, ...] = ()) -> Fault:
+        """Return the record of a fault that is over now."""
+        return Fault(name, since, time.time(), node, jobs)

@@ -1,0 +1,53 @@
+"""The long form of the fault harness: ``scripts/soak --help``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from _driver import SCENARIOS, Plan, observe
+from _report import report
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/soak", description="Observe a cluster of real processes under faults, and judge it."
+    )
+    parser.add_argument("--minutes", type=float, default=15.0, help="for how long faults are made (default 15)")
+    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=99, help="guarded jobs (default 99)")
+    parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same faults; drawn if not given")
+    parser.add_argument("--only", choices=SCENARIOS, metavar="NAME", help=f"one of: {', '.join(SCENARIOS)}")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the logs there; it must be empty")
+    parser.add_argument("--quiet", action="store_true", help="do not tell each fault")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parsed()
+    seed = time.time_ns() % 1_000_000 if options.seed is None else options.seed
+    plan = Plan(60 * options.minutes, nodes=options.nodes, jobs=options.jobs, seed=seed, only=options.only)
+    print(f"seed={seed} nodes={plan.nodes} jobs={plan.jobs} minutes={options.minutes:g} only={plan.only or 'all mixed'}")
+    print(f"Python {platform.python_version()}, redis-py {version('redis')}", flush=True)
+    began_at = time.monotonic()
+
+    def tell(line: str) -> None:
+        if not options.quiet:
+            print(f"{time.monotonic() - began_at:7.1f} {line}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="asyncsched-soak-") as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = report(asyncio.run(observe(plan, folder, tell)))
+    print(f"\n{result}", flush=True)
+    return 1 if result.breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
