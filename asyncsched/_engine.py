@@ -239,7 +239,8 @@ class Engine:
         """Look for fire times that were passed over before it was known that this node's clock is ahead: without that,
         a node whose clock is a day ahead would wait a day for its first tick."""
         for state in tuple(self.states.values()):
-            if state.job.is_guarded and state.next_us is not None:
+            # a tick that is due by the store's clock was not passed over: the turn under way will take it up
+            if state.job.is_guarded and state.next_us is not None and state.next_us > store_now:
                 if state.last_us > store_now + FAR_AHEAD_US:  # it came due, and was given up, by the wrong clock
                     state.last_us = state.decided_us
                 self._set_next(state, self._step(state, max(state.last_us, store_now)))

@@ -202,6 +202,23 @@ async def test_a_node_a_day_ahead_that_starts_without_the_store_joins_when_it_is
         assert cluster.fires[-3:] == [180, 240, 300]
 
 
+@POLICIES
+@pytest.mark.parametrize("step_at", [9.0, 10.0, 10.5])
+async def test_a_clock_that_is_set_forward_passes_no_tick_over(
+    clock: FakeClock, policies: str, step_at: float
+) -> None:
+    """The turn of the loop that notices the step is the one in which a tick is due."""
+    cluster = Cluster(clock, (0,))
+    cluster.add(policies)
+    (node,) = cluster.nodes
+    async with cluster.running():
+        await clock.advance(step_at)
+        node.clock.skew = 5.0
+        await clock.advance(35 - step_at)
+        assert cluster.fires == [10, 20, 30]
+        assert node.counters() == {"succeeded": 3}
+
+
 async def test_three_nodes_each_account_for_every_tick(clock: FakeClock) -> None:
     cluster = Cluster(clock, (0, 0, 0))
     cluster.add("both")
