@@ -74,7 +74,7 @@ class Claimer:
         outage: Outage,
         recovery: Recovery,
         logger: SafeLogger,
-        put_back: Callable[[JobState], None],
+        put_back: Callable[[JobState, int], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -216,7 +216,7 @@ class Claimer:
         if wait > LONGEST_EARLY_WAIT and self._store.time() is not None and not self._closing:
             self._release_lock(claim)
             self._close(claim)
-            self._put_back(claim.state)
+            self._put_back(claim.state, claim.run.fire_us)
         else:
             self._try_again(claim, min(wait, LONGEST_EARLY_WAIT))
 

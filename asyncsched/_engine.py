@@ -245,9 +245,10 @@ class Engine:
                     state.last_us = state.decided_us
                 self._set_next(state, self._step(state, max(state.last_us, store_now)))
 
-    def _put_back(self, state: JobState) -> None:
-        """Wait for the job's ticks by the store's clock: the one that came due had not, by that."""
-        if not state.retired:
+    def _put_back(self, state: JobState, fire_us: int) -> None:
+        """Wait for the tick ``fire_us`` by the store's clock: it came due, but by that it had not. Unless that was
+        found out before: then ticks that are truly due may have been claimed since, and must not be again."""
+        if not state.retired and state.last_us >= fire_us:
             store_now = now_us(self._clock) - self._lag_us()
             state.last_us = max(state.decided_us, store_now)
             self._set_next(state, self._step(state, state.last_us))

@@ -135,7 +135,7 @@ class Parts:
             outage=self.outage,
             recovery=self.recovery,
             logger=self.logger,
-            put_back=self.put_back.append,
+            put_back=lambda state, _: self.put_back.append(state),
         )
         self.tasks = [
             asyncio.ensure_future(life)

@@ -3,6 +3,7 @@ go."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -384,6 +385,34 @@ async def test_a_node_ahead_retries_as_long_as_any_other(
         store.on("claim", down, down, down)
         await clock.advance(10)
     assert counted(scheduler) == {Outcome.SUCCEEDED: 2}
+
+
+async def test_a_tick_that_is_due_when_a_wrong_clock_is_found_out_is_claimed_once(
+    make: Callable[..., Scheduler], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that was far too early is put back while that of the right tick waits behind it, and the estimate of the
+    store's time has just gone back by the error of a round trip."""
+    store = ScriptedStore(clock, refresh_interval=0.001)
+    store.knows_time = False
+    gate = asyncio.Event()
+
+    async def slow(claim: Callable[..., Any], requests: Any) -> Any:
+        await gate.wait()
+        return await claim(requests)
+
+    store.on("claim", slow)
+    scheduler = make(store, clock=Skewed(clock, 5.0), node="ahead")
+    add(scheduler, quick, guarded=True, seconds=2)
+    book = Book(scheduler)
+    async with running(scheduler, clock):
+        await clock.advance(1.99)  # the tick at 6 s has been due, by the wrong clock, since 1 s
+        store.knows_time = True
+        await clock.advance(0.007)  # the one at 2 s is due, within the tolerance
+        monkeypatch.setattr(store, "time", lambda: store.memory.time() - 0.003)
+        gate.set()
+        await clock.advance(1)
+    assert [event.fire_time.second for event in book.of(events.RunEnded)] == [2]
+    assert book.of(events.TickSkipped) == []
 
 
 async def test_a_node_that_learns_the_stores_time_late_finds_what_it_passed_over(
