@@ -30,6 +30,8 @@ EARLY = 0.006
 CLAIM_PATIENCE = 4.0
 """Seconds, beyond the next tick, for which a node may have been trying to claim a tick when it was killed: the faults
 of Redis last no longer."""
+AHEAD = 0.1
+"""Seconds before its fire time from which a tick can only have been given up by a clock that is wrong."""
 SETTLE, UNSETTLE = 6.0, 9.0
 """Seconds after a node's start, and before its end, in which its own account is not looked at: its clock may be wrong by
 some seconds, and it may be frozen."""
@@ -41,12 +43,17 @@ class Account:
 
     fates: Counter[str] = field(default_factory=Counter)
     """Of the ticks that exactly one node runs."""
+    given_up: list[tuple[str, int]] = field(default_factory=list)
+    """Job and tick of those that were skipped as ``store_unavailable``, in order."""
     unexplained: list[str] = field(default_factory=list)
     booked: int = 0
     """Ticks on nodes that were looked at."""
     unbooked: list[str] = field(default_factory=list)
     """Ticks on nodes of which the node never said what became of them."""
     booked_twice: list[str] = field(default_factory=list)
+    given_up_ahead: int = 0
+    """Ticks that a node gave up before they were due, because its clock was ahead and it had never heard the store's.
+    Those that are still to come when it hears it come due again, by the store's clock; then only that counts."""
 
 
 def account(history: History) -> Account:
@@ -60,6 +67,8 @@ def account(history: History) -> Account:
             words = said.get((spec.name, tick_us), [])
             fate = RAN if (spec.name, tick_us) in ran else _fate(history, spec, tick_us, words)
             result.fates[fate] += 1
+            if fate == "store_unavailable":
+                result.given_up.append((spec.name, tick_us))
             if fate == UNEXPLAINED:
                 result.unexplained.append(f"{spec.name} tick={tick_us} {_shown(words)}")
     _account_of_nodes(history, result)
@@ -110,21 +119,23 @@ def _may_have_died_with(history: History, spec: JobSpec, tick_us: int, said: Seq
 def _account_of_nodes(history: History, result: Account) -> None:
     """Look for ticks that a node passed over in silence, or spoke of twice."""
     booked: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    ahead: dict[tuple[str, str], set[int]] = defaultdict(set)
     for booking in _bookings(history):
-        booked[booking.node, booking.job][booking.tick_us] += 1
+        if booking.word == "store_unavailable" and booking.at < booking.tick_us / 1e6 - AHEAD:
+            ahead[booking.node, booking.job].add(booking.tick_us)
+            result.given_up_ahead += 1
+        else:
+            booked[booking.node, booking.job][booking.tick_us] += 1
     for life in history.records.lives.values():
         ended_at = min(history.deaths.get(life.node, history.until), history.stops.get(life.node, history.until))
         for spec in history.jobs:
-            times = booked[life.node, spec.name]
-            for tick_us in spec.ticks_us(life.born + SETTLE, ended_at - UNSETTLE):
-                result.booked += 1
-                if tick_us not in times:
-                    result.unbooked.append(f"{life.node} {spec.name} tick={tick_us}")
-            result.booked_twice += [
-                f"{life.node} {spec.name} tick={tick_us}"
-                for tick_us, number in times.items()
-                if number > 1 and tick_us / 1e6 > life.born + SETTLE
-            ]
+            times, given_up = booked[life.node, spec.name], ahead[life.node, spec.name]
+            ticks = list(spec.ticks_us(life.born + SETTLE, ended_at - UNSETTLE))
+            silent = [tick for tick in ticks if tick not in times and tick not in given_up]
+            twice = [tick for tick, number in times.items() if number > 1]
+            result.booked += len(ticks)
+            result.unbooked += [f"{life.node} {spec.name} tick={tick}" for tick in silent]
+            result.booked_twice += [f"{life.node} {spec.name} tick={tick}" for tick in twice]
 
 
 def _shown(said: Sequence[Booking]) -> str:

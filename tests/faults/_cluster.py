@@ -6,6 +6,7 @@ Starts, ends and steers them. Knows nothing of when, nor of what should come of 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from _fenced_table import FencedTable
 from _history import Fault
 from _jobs import JobSpec, job_table
-from _processes import Program
+from _processes import ROOT, Program
 from _proxy import Proxy
 from _redis_server import RedisServer
 from redis.asyncio import Redis
@@ -78,6 +79,7 @@ class Cluster:
 
     async def start_redis(self) -> None:
         """Start Redis and return once it answers. Its port may be taken for a moment by one of many connections."""
+        await self.redis.connection_pool.disconnect()  # those of ours that ended with the server before
         for attempt in range(20):
             try:
                 return await asyncio.to_thread(self.server.start)
@@ -105,7 +107,7 @@ class Cluster:
         program = Program(
             *(NODE_PROGRAM, "--name", name, "--redis", f"redis://127.0.0.1:{self.proxies[place].port}/0"),
             *("--log", self.log, "--table", self._table_path, "--jobs", self._guarded, "--clock", self.skew(place)),
-            environment={"PYTHONPATH": str(Path(__file__).parents[1])},
+            environment={"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},
             steered=True,
         )
         self._programs.append(program)

@@ -10,7 +10,7 @@ from _accounting import Account, account
 from _checker import duplicates, fence_regressions
 from _history import History
 from _leases import Overlaps, judge_overlaps
-from _recovery import Recovery, after_crashes, after_redis
+from _recovery import Recovery, after_crashes, after_redis, skipped_after_emptying
 from _records import RunRecord
 from _writes import stale_writes_accepted, writes_refused_wrongly
 
@@ -56,6 +56,8 @@ def report(history: History) -> Report:
     result.must_be_none("stale writes accepted", stale_writes_accepted(history))
     result.must_be_none("writes refused wrongly", writes_refused_wrongly(history))
     result.figures["stale writes refused"] = str(len(history.records.refused))
+    emptied = skipped_after_emptying(history, ticks.given_up)
+    result.must_be_none("jobs with two ticks skipped after Redis came back empty", emptied)
     _tell_recoveries(result, "after Redis", after_redis(history))
     _tell_recoveries(result, "after a crash", after_crashes(history))
     _tell_lateness(result, history, claimed)
@@ -73,6 +75,7 @@ def _tell_size(result: Report, history: History, ticks: Account) -> None:
     for fate, number in ticks.fates.most_common():
         result.figures[f"  {fate}"] = str(number)
     result.figures["ticks accounted for by nodes"] = str(ticks.booked)
+    result.figures["ticks given up ahead of their time"] = str(ticks.given_up_ahead)
     result.figures["grants given back late"] = str(history.records.late_grants)
 
 
