@@ -27,7 +27,7 @@ class RunLog:
     def __init__(self, folder: Path, name: str) -> None:
         self._file = os.open(folder / f"{name}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
-    def write(self, line: str, **fields: Any) -> None:
+    def write(self, line: str, /, **fields: Any) -> None:
         """Write one line of the kind ``line``."""
         os.write(self._file, (json.dumps({"line": line, **fields}, separators=(",", ":")) + "\n").encode())
 

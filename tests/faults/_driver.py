@@ -15,10 +15,8 @@ from pathlib import Path
 import _network_faults
 import _node_faults
 import _redis_faults
-from _checker import ended_by_death
 from _cluster import Cluster
-from _history import Fault, History
-from _records import read_records
+from _history import Fault, History, read_records_of_dead
 from _schedule import steps
 
 MakeFault = Callable[[Cluster, random.Random], Awaitable[Fault]]
@@ -89,9 +87,7 @@ async def observe(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda
         await asyncio.sleep(SETTLE)
         await cluster.stop()
         faults += [fault for of_lane in made for fault in of_lane]
-        records = await asyncio.to_thread(read_records, cluster.log)
-        died_at = {records.lives[node].pid: at for node, at in cluster.deaths.items()}
-        records.runs = ended_by_death(records.runs, died_at)
+        records = await asyncio.to_thread(read_records_of_dead, cluster.log, cluster.deaths)
         return History(
             jobs=cluster.jobs,
             records=records,

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from _checker import ended_by_death
 from _fenced_table import AcceptedWrite
 from _jobs import JobSpec
-from _records import Records, RunRecord
+from _records import Records, RunRecord, read_records
+
+
+def read_records_of_dead(folder: Path, deaths: Mapping[str, float]) -> Records:
+    """Read what the processes wrote, and end the runs of nodes that died then."""
+    records = read_records(folder)
+    records.runs = ended_by_death(records.runs, {records.lives[node].pid: at for node, at in deaths.items()})
+    return records
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A lease cannot exclude an overlap when its holder is frozen or its event loop is blocked for longer than the lease
 lasts, or when Redis loses the key. Then the holder must lose its run promptly. Nothing else excuses an overlap: no
-outage, no crash of another node, no clock.
+outage, no crash of another node, no clock. A machine that gives a node no time is a freeze that nobody made; the node's
+own heartbeat must have seen it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from _history import History
 from _jobs import JobSpec
 from _records import DIED, RunRecord
 
+STALL = "stall, not made"
 PROMPT = 2.0
 """Seconds, after a holder can act again, within which the run that has lost its lease must have ended."""
 
@@ -60,7 +62,8 @@ def judge_overlaps(history: History) -> Overlaps:
 
 def _judge(history: History, spec: JobSpec, stale: RunRecord, newer: RunRecord, result: Overlaps) -> None:
     ended_at = history.until if stale.end is None else stale.end
-    harms = [harm for harm in _harms(history, spec, stale) if harm.since <= ended_at and stale.start <= harm.until]
+    met = [harm for harm in _harms(history, spec, stale) if harm.since <= ended_at and stale.start <= harm.until]
+    harms = [harm for harm in met if harm.kind != STALL] or met
     if not harms:
         result.breaches.append(f"overlap without a reason: {stale} {newer}")
         return
@@ -80,6 +83,9 @@ def _harms(history: History, spec: JobSpec, run: RunRecord) -> Iterator[Harm]:
     for block in history.records.blocks:
         if block.node == run.node:
             yield Harm("block", block.since, block.until, block.until, PROMPT, is_noticed_at_once=True)
+    for stall in history.records.stalls:
+        if stall.node == run.node:
+            yield Harm(STALL, stall.at - stall.seconds, stall.at, stall.at, PROMPT, is_noticed_at_once=True)
     for fault in history.faults:
         if fault.name == "freeze" and fault.node == run.node:
             yield Harm("freeze", fault.since, fault.until, fault.until, PROMPT, is_noticed_at_once=True)

@@ -1,0 +1,240 @@
+"""The report finds each kind of broken guarantee in a forged log, excuses what it must, and finds nothing in a clean one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from _fenced_table import AcceptedWrite
+from _forgery import ALONE, PLAIN, SOLO, Forgery, owner
+from _history import Fault
+
+TICK = 120
+US = TICK * 1_000_000
+
+
+@pytest.fixture
+def forgery() -> Forgery:
+    return Forgery()
+
+
+def assert_found(forgery: Forgery, folder: Path, *kinds: str) -> None:
+    """Check that these guarantees, and no other, were found broken."""
+    breaches = forgery.report(folder).breaches
+    assert {breach.partition(":")[0] for breach in breaches} == set(kinds), breaches
+
+
+def test_clean(forgery: Forgery, tmp_path: Path) -> None:
+    report = forgery.report(tmp_path)
+    assert report.breaches == []
+    assert report.figures["guarded ticks"] == "92"
+    assert report.figures["  ran"] == "92"
+    assert report.figures["ticks accounted for by nodes"] == "246"
+    assert report.figures["lateness far from any fault"].startswith("p50 10.0 ms")
+    assert str(report).endswith("every guarantee held")
+
+
+# Ticks
+
+
+def test_a_tick_that_ran_twice(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.forget(SOLO, TICK, owner(TICK + 1))
+    forgery.run(owner(TICK + 1), SOLO, TICK, fence=TICK)
+    assert_found(forgery, tmp_path, "ticks run twice", "fences out of order")
+
+
+def test_a_tick_that_one_node_ran_twice(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.run("a", PLAIN, TICK, run="again")
+    assert_found(forgery, tmp_path, "plain ticks run twice by a node", "ticks of a node with two accounts")
+
+
+def test_a_tick_of_which_nobody_says_anything(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.forget(SOLO, TICK)
+    assert_found(forgery, tmp_path, "ticks unexplained", "ticks of a node without an account")
+
+
+def test_a_tick_that_all_say_is_elsewhere(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.forget(SOLO, TICK)
+    forgery.book("a", SOLO, TICK, "elsewhere")
+    forgery.book("b", SOLO, TICK, "elsewhere")
+    assert_found(forgery, tmp_path, "ticks unexplained")
+
+
+@pytest.mark.parametrize("at", [TICK + 0.5, TICK + 1.5])
+def test_a_missed_tick_explains_nothing_if_somebody_decided_it(forgery: Forgery, tmp_path: Path, at: float) -> None:
+    forgery.forget(SOLO, TICK)
+    forgery.add("a", "missed", node="a", job="solo", first_us=US, last_us=US, count=1, at=TICK + 1.5)
+    forgery.book("b", SOLO, TICK, "elsewhere", at=at)
+    assert_found(forgery, tmp_path, *(["ticks unexplained"] if at < TICK + 1 else []))
+
+
+@pytest.mark.parametrize("word", ["overlap", "store_unavailable", "shutting_down", "lock_lost"])
+def test_a_tick_that_somebody_accounts_for(forgery: Forgery, tmp_path: Path, word: str) -> None:
+    forgery.forget(SOLO, TICK)
+    forgery.book("a", SOLO, TICK, word)
+    forgery.book("b", SOLO, TICK, "elsewhere")
+    report = forgery.report(tmp_path)
+    assert (report.breaches, report.figures[f"  {word}"]) == ([], "1")
+
+
+def kill(forgery: Forgery, node: str, at: float) -> None:
+    """Let a node die, and the other do everything from then on."""
+    other = "b" if node == "a" else "a"
+    forgery.deaths[node] = at
+    for tick in range(int(at) + 1, 160):
+        for spec in (SOLO, ALONE):
+            forgery.forget(spec, tick)
+            forgery.run(other, spec, tick)
+        forgery.forget(PLAIN, tick, node)
+
+
+def test_a_tick_that_was_lost_with_its_node(forgery: Forgery, tmp_path: Path) -> None:
+    kill(forgery, owner(TICK), TICK + 0.005)
+    forgery.forget(SOLO, TICK, owner(TICK))
+    report = forgery.report(tmp_path)
+    assert (report.breaches, report.figures["  lost_with_its_node"]) == ([], "1")
+
+
+def test_a_dead_node_excuses_no_later_tick(forgery: Forgery, tmp_path: Path) -> None:
+    kill(forgery, owner(TICK), TICK + 0.5)
+    forgery.forget(SOLO, TICK + 2)
+    assert_found(forgery, tmp_path, "ticks unexplained", "ticks of a node without an account")
+
+
+def test_a_dead_node_excuses_no_tick_that_it_has_accounted_for(forgery: Forgery, tmp_path: Path) -> None:
+    dead = owner(TICK + 1)
+    kill(forgery, dead, TICK + 0.5)
+    forgery.forget(SOLO, TICK, owner(TICK))
+    forgery.book(owner(TICK), SOLO, TICK, "elsewhere")
+    assert_found(forgery, tmp_path, "ticks unexplained")
+
+
+def test_a_run_before_its_fire_time(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.forget(SOLO, TICK, owner(TICK))
+    forgery.run(owner(TICK), SOLO, TICK, start=TICK - 0.1)
+    assert_found(forgery, tmp_path, "runs started before their fire time")
+
+
+# Fences and writes
+
+
+def test_a_sunken_fence(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.forget(SOLO, TICK, owner(TICK))
+    forgery.run(owner(TICK), SOLO, TICK, fence=50)
+    forgery.writes.pop()
+    assert_found(forgery, tmp_path, "fences out of order")
+
+
+def test_a_stale_write_that_was_accepted(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.writes.append(AcceptedWrite("solo", 1000, US, 1))  # its fence is high, and yet a newer tick has written
+    assert_found(forgery, tmp_path, "stale writes accepted")
+
+
+@pytest.mark.parametrize(("at", "is_right"), [(TICK + 1.5, True), (TICK + 0.5, False)])
+def test_a_write_that_was_refused(forgery: Forgery, tmp_path: Path, at: float, is_right: bool) -> None:
+    forgery.add("a", "refused", node="a", job="solo", run=f"solo-{TICK}-{owner(TICK)}", at=at)
+    assert_found(forgery, tmp_path, *([] if is_right else ["writes refused wrongly"]))
+
+
+# Overlaps
+
+
+def overlap(forgery: Forgery, outcome: str, end: float) -> str:
+    """Let the run of ``TICK`` last, and return its node."""
+    node = owner(TICK)
+    forgery.forget(ALONE, TICK, node)
+    forgery.run(node, ALONE, TICK, end=end, outcome=outcome)
+    return node
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "lock_lost"])
+def test_an_overlap_without_an_excuse(forgery: Forgery, tmp_path: Path, outcome: str) -> None:
+    overlap(forgery, outcome, TICK + 1.5)
+    assert_found(forgery, tmp_path, "overlaps without an excuse")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end", "node", "is_excused"),
+    [
+        ("lock_lost", TICK + 4.1, "its own", True),
+        ("lock_lost", TICK + 6.5, "its own", False),  # it went on for too long
+        ("succeeded", TICK + 4.1, "its own", False),
+        ("lock_lost", TICK + 4.1, "another", False),
+    ],
+)
+def test_an_overlap_of_a_frozen_node(
+    forgery: Forgery, tmp_path: Path, outcome: str, end: float, node: str, is_excused: bool
+) -> None:
+    own = overlap(forgery, outcome, end)
+    frozen = own if node == "its own" else owner(TICK + 1)
+    forgery.faults.append(Fault("freeze", TICK + 0.05, TICK + 4.0, node=frozen))
+    assert_found(forgery, tmp_path, *([] if is_excused else ["overlaps without an excuse"]))
+
+
+def test_an_overlap_of_a_blocked_node_is_measured(forgery: Forgery, tmp_path: Path) -> None:
+    node = overlap(forgery, "lock_lost", TICK + 4.1)
+    forgery.add(node, "block", node=node, job="alone", run="", since=TICK + 0.05, until=TICK + 4.0)
+    report = forgery.report(tmp_path)
+    assert report.breaches == []
+    assert report.figures["overlaps excused by block"] == "4, the longest for 0.100 s after it"
+
+
+def test_an_overlap_of_a_node_that_got_no_time(forgery: Forgery, tmp_path: Path) -> None:
+    node = overlap(forgery, "lock_lost", TICK + 4.1)
+    forgery.add(node, "stall", node=node, seconds=3.9, at=TICK + 4.0)
+    report = forgery.report(tmp_path)
+    assert report.breaches == []
+    assert report.figures["longest stall of a node, not made"] == "3.90 s"
+
+
+@pytest.mark.parametrize(("end", "is_excused"), [(TICK + 1.5, True), (TICK + 7.0, False)])
+@pytest.mark.parametrize("jobs", [("alone",), ("solo",)])
+def test_an_overlap_after_a_lost_key(
+    forgery: Forgery, tmp_path: Path, jobs: tuple[str, ...], end: float, is_excused: bool
+) -> None:
+    overlap(forgery, "succeeded", end)
+    forgery.faults.append(Fault("keys_deleted", TICK + 0.5, TICK + 0.5, jobs=jobs))
+    is_excused = is_excused and jobs == ("alone",)
+    assert_found(forgery, tmp_path, *([] if is_excused else ["overlaps without an excuse"]))
+
+
+# Going on
+
+
+@pytest.mark.parametrize(("back_at", "is_slow"), [(109.5, False), (107.5, True)])
+def test_going_on_after_redis(forgery: Forgery, tmp_path: Path, back_at: float, is_slow: bool) -> None:
+    for tick in range(106, 110):
+        for spec in (SOLO, ALONE):
+            forgery.forget(spec, tick)
+            forgery.book("a", spec, tick, "store_unavailable")
+            forgery.book("b", spec, tick, "store_unavailable")
+    forgery.faults.append(Fault("redis_killed", 105.5, back_at))
+    assert_found(forgery, tmp_path, *(["recoveries after Redis too slow"] if is_slow else []))
+
+
+@pytest.mark.parametrize("skipped", [1, 2])
+def test_skipped_after_redis_came_back_empty(forgery: Forgery, tmp_path: Path, skipped: int) -> None:
+    for tick in range(110, 110 + skipped):
+        forgery.forget(SOLO, tick)
+        forgery.book("a", SOLO, tick, "store_unavailable")
+        forgery.book("b", SOLO, tick, "elsewhere")
+    forgery.faults.append(Fault("redis_emptied", 109.3, 109.5, jobs=("solo", "alone")))
+    kinds = ["jobs with two ticks skipped after Redis came back empty"] if skipped > 1 else []
+    assert_found(forgery, tmp_path, *kinds)
+
+
+@pytest.mark.parametrize(("next_run", "is_slow"), [(TICK + 4, False), (TICK + 8, True)])
+def test_going_on_after_a_crash(forgery: Forgery, tmp_path: Path, next_run: int, is_slow: bool) -> None:
+    dead, other = owner(TICK), owner(TICK + 1)
+    kill(forgery, dead, TICK + 0.5)
+    forgery.forget(ALONE, TICK, dead)
+    forgery.run(dead, ALONE, TICK, end=None)
+    for tick in range(TICK + 1, next_run):
+        forgery.forget(ALONE, tick)
+        forgery.book(other, ALONE, tick, "overlap")
+    assert_found(forgery, tmp_path, *(["recoveries after a crash too slow"] if is_slow else []))
+
+
+def test_complaints(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.complaints.append("Traceback")
+    assert_found(forgery, tmp_path, "complaints of nodes")
