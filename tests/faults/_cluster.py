@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _fenced_table import FencedTable
-from _history import Fault
+from _history import LOG, TABLE, Fault
 from _jobs import JobSpec, job_table
 from _processes import ROOT, Program
 from _proxy import Proxy
@@ -53,9 +53,9 @@ class Cluster:
     """
 
     def __init__(self, folder: Path, *, nodes: int, jobs: int) -> None:
-        self.log = folder / "log"
+        self.log = folder / LOG
         self.log.mkdir()
-        self._table_path = folder / "table.db"
+        self._table_path = folder / TABLE
         self.table = FencedTable.create(self._table_path)
         self.jobs = job_table(jobs)
         self._guarded = jobs

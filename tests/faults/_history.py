@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from _checker import ended_by_death
-from _fenced_table import AcceptedWrite
-from _jobs import JobSpec
+from _fenced_table import AcceptedWrite, FencedTable
+from _jobs import JobSpec, job_table
 from _records import Records, RunRecord, read_records
+
+
+LOG, TABLE, DONE = "log", "table.db", "done.json"
+"""What a folder holds: what the processes wrote, the fenced table, and what was done."""
 
 
 def read_records_of_dead(folder: Path, deaths: Mapping[str, float]) -> Records:
@@ -54,6 +59,30 @@ class History:
     """What the fenced table accepted, in order."""
     complaints: list[str] = field(default_factory=list)
     """Nodes that ended by themselves, and tracebacks in what they printed."""
+
+    def save(self, folder: Path) -> None:
+        """Write what was done, beside what the processes wrote, so that it can be judged again."""
+        done = {name: getattr(self, name) for name in ("since", "until", "deaths", "stops", "complaints")}
+        faults = [asdict(fault) for fault in self.faults]
+        guarded = sum(spec.is_guarded for spec in self.jobs)
+        (folder / DONE).write_text(json.dumps({**done, "faults": faults, "guarded": guarded}))
+
+    @classmethod
+    def load(cls, folder: Path) -> History:
+        """Read what ``save`` and the processes wrote."""
+        done = json.loads((folder / DONE).read_text())
+        faults = [Fault(**{**fault, "jobs": tuple(fault["jobs"])}) for fault in done.pop("faults")]
+        table = FencedTable(folder / TABLE)
+        try:
+            return cls(
+                jobs=job_table(done.pop("guarded")),
+                records=read_records_of_dead(folder / LOG, done["deaths"]),
+                faults=faults,
+                writes=table.history(),
+                **done,
+            )
+        finally:
+            table.close()
 
     @property
     def runs(self) -> list[RunRecord]:

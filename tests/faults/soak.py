@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from _driver import SCENARIOS, Plan, observe
+from _history import History
 from _report import report
 
 
@@ -25,12 +26,24 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same faults; drawn if not given")
     parser.add_argument("--only", choices=SCENARIOS, metavar="NAME", help=f"one of: {', '.join(SCENARIOS)}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the logs there; it must be empty")
+    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="judge again what was kept there, and do nothing else")
     parser.add_argument("--quiet", action="store_true", help="do not tell each fault")
     return parser.parse_args()
 
 
 def main() -> int:
     options = parsed()
+    if options.judge is not None:
+        return told(History.load(options.judge))
+    with tempfile.TemporaryDirectory(prefix="asyncsched-soak-") as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        history = observed(options, folder)
+        history.save(folder)
+        return told(history)
+
+
+def observed(options: argparse.Namespace, folder: Path) -> History:
     seed = time.time_ns() % 1_000_000 if options.seed is None else options.seed
     plan = Plan(60 * options.minutes, nodes=options.nodes, jobs=options.jobs, seed=seed, only=options.only)
     print(f"seed={seed} nodes={plan.nodes} jobs={plan.jobs} minutes={options.minutes:g} only={plan.only or 'all mixed'}")
@@ -41,10 +54,11 @@ def main() -> int:
         if not options.quiet:
             print(f"{time.monotonic() - began_at:7.1f} {line}", flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="asyncsched-soak-") as temporary:
-        folder = options.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        result = report(asyncio.run(observe(plan, folder, tell)))
+    return asyncio.run(observe(plan, folder, tell))
+
+
+def told(history: History) -> int:
+    result = report(history)
     print(f"\n{result}", flush=True)
     return 1 if result.breaches else 0
 
