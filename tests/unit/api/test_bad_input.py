@@ -244,7 +244,7 @@ def test_an_interval_within_the_rules(make: Callable[[Job], Job], expected: Ever
     assert make(Job("poll", work)).trigger == expected
 
 
-@pytest.mark.parametrize("method", ["random_delay", "lock_ttl", "misfire_grace"])
+@pytest.mark.parametrize("method", ["random_delay", "lock_ttl", "misfire_grace", "catch_up"])
 @pytest.mark.parametrize(("value", "parts"), NO_DURATION)
 def test_a_jobs_duration_against_the_rules(method: str, value: Any, parts: tuple[str, ...]) -> None:
     job = Job("slow", work)
@@ -450,6 +450,12 @@ POLICIES: list[tuple[str, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]] = 
     ("misfire_grace", (60,), (60.0,), (None,)),
     ("misfire_grace", (None,), (None,), (60,)),
     ("misfire_grace", (0,), (0.0,), (None,)),
+    ("rerun_on_crash", (2,), (2,), (3,)),
+    ("rerun_on_crash", (3,), (3,), (2,)),
+    ("catch_up", (60,), (timedelta(minutes=1),), (61,)),
+    ("catch_up", (0,), (0.0,), (1,)),
+    ("when_store_unavailable", ("run",), ("run",), ("skip",)),
+    ("when_store_unavailable", ("skip",), ("skip",), ("run",)),
 ]
 
 
@@ -485,6 +491,9 @@ CHANGES: list[tuple[str, Callable[[Job], object]]] = [
     ("timezone('UTC')", lambda job: job.timezone("UTC")),
     ("lock_ttl(60)", lambda job: job.lock_ttl(60)),
     ("misfire_grace(None)", lambda job: job.misfire_grace(None)),
+    ("rerun_on_crash(2)", lambda job: job.rerun_on_crash()),
+    ("catch_up(60)", lambda job: job.catch_up(60)),
+    ("when_store_unavailable('run')", lambda job: job.when_store_unavailable("run")),
 ]
 
 

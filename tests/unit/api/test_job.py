@@ -106,6 +106,29 @@ PROPERTIES = [
         id="delay",
     ),
     pytest.param(lambda j: j.per_seconds(1), "trigger", None, Every(1), (), id="trigger"),
+    pytest.param(lambda j: j.rerun_on_crash(), "max_attempts", 0, 2, ("rerun_on_crash(2)",), id="rerun_on_crash"),
+    pytest.param(lambda j: j.rerun_on_crash(5), "max_attempts", 0, 5, ("rerun_on_crash(5)",), id="five attempts"),
+    pytest.param(
+        lambda j: j.catch_up(timedelta(hours=1)), "catch_up_within", None, 3600.0, ("catch_up(3600)",), id="catch_up"
+    ),
+    pytest.param(lambda j: j.catch_up(0), "catch_up_within", None, 0.0, ("catch_up(0)",), id="catch_up with now"),
+    pytest.param(
+        lambda j: j.when_store_unavailable("run"),
+        "runs_without_store",
+        False,
+        True,
+        ("when_store_unavailable('run')",),
+        id="run without the store",
+    ),
+    pytest.param(lambda j: j.when_store_unavailable("skip"), "runs_without_store", False, False, (), id="skip"),
+    pytest.param(
+        lambda j: j.when_store_unavailable("run"),
+        "is_guarded",
+        False,
+        False,
+        ("when_store_unavailable('run')",),
+        id="that is no guard",
+    ),
     pytest.param(lambda j: j.lock_ttl(5), "delay", None, None, (), id="lock_ttl changes nothing else"),
 ]
 
@@ -122,6 +145,8 @@ def test_a_policy_shows(call: Callable[[Job], Job], name: str, before: Any, afte
 def test_the_repr_tells_everything() -> None:
     job = Job("j").per_seconds(30).immediate().on_one_server().without_overlapping().random_delay(0, 5)
     assert repr(job) == "<Job 'j' Every(30) immediate on_one_server without_overlapping random_delay(0, 5)>"
+    job.rerun_on_crash(3).catch_up(1.5).when_store_unavailable("run")
+    assert repr(job).endswith(" random_delay(0, 5) rerun_on_crash(3) catch_up(1.5) when_store_unavailable('run')>")
     assert job.handler is None
     assert repr(Job("bare", work)) == "<Job 'bare'>"
 

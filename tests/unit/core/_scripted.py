@@ -52,7 +52,11 @@ class ScriptedStore:
         self.released: list[list[Lease]] = []
         self.called_at: list[float] = []
         self.listeners: list[Callable[[str, int], None]] = []
+        self.refreshes: list[Any] = []
+        self.refreshed_at: list[float] = []
         self.wall: float | None = None
+        self.behind: float | None = None
+        """Seconds by which its clock is behind ours; ``None``: it shows ``wall``."""
         self.closed = 0
 
     async def _answer(self, script: list[Any], default: Any, count: int) -> list[Any]:
@@ -77,10 +81,12 @@ class ScriptedStore:
         return await self._answer(self.releases, True, len(leases))
 
     async def refresh(self) -> Sequence[str]:
-        return ()
+        self.refreshed_at.append(self.clock.monotonic())
+        (unsafe,) = await self._answer(self.refreshes, [()], 1)
+        return unsafe
 
     def time(self) -> float | None:
-        return self.wall
+        return self.wall if self.behind is None else self.clock.time() - self.behind
 
     def is_paused(self, job: str) -> bool:
         return False

@@ -63,6 +63,13 @@ BOOKINGS: list[tuple[type[events.Event], Callable[[Parts, JobState, Run], None],
         {},
         logging.WARNING,
     ),
+    (
+        events.RerunsExhausted,
+        lambda parts, state, _: parts.ledger.reruns_exhausted(state, AT, 3),
+        {},
+        logging.ERROR,
+    ),
+    (events.LoopBlocked, lambda parts, _, run: parts.ledger.loop_blocked(run.job, 1.5), {}, logging.ERROR),
 ]
 
 

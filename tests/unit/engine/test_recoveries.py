@@ -50,13 +50,13 @@ async def test_an_immediate_run_under_way_is_no_hindrance_to_catching_up(
     assert ended[-2:] == [361, 360]
 
 
-async def test_a_tick_that_is_being_claimed_leaves_nothing_to_catch_up_with(
+async def test_a_tick_that_has_come_due_meanwhile_leaves_nothing_to_catch_up_with(
     scheduler: Scheduler, store: ScriptedStore, clock: FakeClock
 ) -> None:
     scheduler.add_job("a", quick).per_seconds(60).on_one_server().catch_up(3600)
     await run_once(scheduler, clock, away_for=358)
-    gate = Gate()
-    store.on("claim", gate)  # the survey is answered only after the next tick has come due
+    gate = Gate(decided_first=True)
+    store.on("claim", gate)  # the survey's answer arrives only after the next tick has run
     async with running(scheduler, clock):
         await clock.advance(2)
         gate.open()
