@@ -414,6 +414,23 @@ async def test_an_answer_that_no_script_gives_decides_nothing(
         await OPERATIONS[name](store)
 
 
+async def test_who_is_cancelled_while_waiting_for_an_answer_is_cancelled(
+    redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = redis_backend.store()
+
+    async def never(_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store._link, "send", never)
+    refreshing = asyncio.ensure_future(store.refresh())
+    await asyncio.sleep(0)
+    refreshing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await refreshing
+
+
 async def test_missing_replies_decide_nothing(redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     store = redis_backend.store()
     await store.refresh()

@@ -139,3 +139,28 @@ async def test_several_errors_are_counted_in_the_line(
     assert record.getMessage().endswith(" errors=2")
     assert record.exc_info is not None
     assert record.exc_info[1] is run.errors[1]
+
+
+@pytest.mark.parametrize(
+    ("job", "where", "line"),
+    [
+        ("j", "app.py:7", "the event loop is blocked by job=j, for 1.5 s so far, at app.py:7: no lease is renewed"),
+        (None, "", "the event loop is blocked, for 1.5 s so far: no lease is renewed meanwhile"),
+    ],
+)
+async def test_a_block_is_said_while_it_lasts(
+    parts: Parts, caplog: pytest.LogCaptureFixture, job: str | None, where: str, line: str
+) -> None:
+    parts.ledger.loop_blocking(job, 1.5, where)
+    (record,) = caplog.records
+
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith(line)
+    assert parts.events == []
+
+
+async def test_a_block_by_nobody_known_is_said_afterwards(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    parts.ledger.loop_blocked(None, 1.5)
+
+    assert caplog.records[0].getMessage().startswith("the event loop was blocked for 1.5 s; run code that")
+    assert [(event.job, event.blocked_for) for event in parts.of_type(events.LoopBlocked)] == [(None, 1.5)]

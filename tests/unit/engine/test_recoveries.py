@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -206,3 +207,45 @@ async def test_a_restarted_scheduler_watches_again(scheduler: Scheduler, clock: 
             await clock.advance(15)
             assert len(watches()) == before + 1
         assert len(watches()) == before
+
+
+# Corners of the engine
+
+
+async def test_an_immediate_job_that_is_removed_at_once_does_not_run(scheduler: Scheduler, clock: FakeClock) -> None:
+    async with running(scheduler, clock):
+        await clock.settle()
+        scheduler.add_job("a", quick).immediate()
+        asyncio.get_running_loop().call_soon(scheduler.remove_job, "a")  # adopted, and not yet its engine's turn
+        await clock.advance(1)
+    assert counted(scheduler) == {}
+
+
+@pytest.mark.parametrize("knows_time", [True, False])
+async def test_ticks_that_were_missed_by_an_unknown_clock_are_not_sealed(
+    scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, knows_time: bool
+) -> None:
+    store.knows_time = knows_time
+    start_us = round(clock.time() * 1e6)
+    scheduler.add_job("a", quick).per_seconds(10).on_one_server().misfire_grace(2)
+    async with running(scheduler, clock):
+        await clock.advance(1)
+        clock.shift(35)
+        await clock.advance(0)
+        assert scheduler._engine is not None
+        assert scheduler._engine.states["a"].decided_us == (start_us + 30_000_000 if knows_time else 0)
+    assert counted(scheduler) == {"missed": 3}
+
+
+async def test_a_coroutine_that_is_cancelled_as_the_stop_begins_is_no_fault(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    async with running(scheduler, clock):
+        await clock.settle()
+        engine = scheduler._engine
+        assert engine is not None
+        (task,) = (task for task in asyncio.all_tasks() if "surveying" in repr(task.get_coro()))
+        task.add_done_callback(lambda _: engine.request_stop())
+        task.cancel()
+        await clock.advance(1)
+        assert scheduler.snapshot().state == "idle"
