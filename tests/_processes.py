@@ -26,9 +26,7 @@ class Program:
         steered: whether it reads what ``tell`` writes; its input ends with the test, however that ends.
     """
 
-    def __init__(
-        self, *arguments: object, environment: Mapping[str, str] | None = None, steered: bool = False
-    ) -> None:
+    def __init__(self, *arguments: object, environment: Mapping[str, str] | None = None, steered: bool = False) -> None:
         # Files, because a pipe that nobody reads would stop the program once it is full.
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at exit
         inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}

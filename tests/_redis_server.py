@@ -67,6 +67,7 @@ class RedisServer:
         give_up_at = time.monotonic() + START_TIMEOUT
         while time.monotonic() < give_up_at:
             if self._process.poll() is not None:
+                self._end_watch()
                 raise RuntimeError(f"redis-server ended at once with code {self._process.returncode}")
             try:
                 self.command("PING")

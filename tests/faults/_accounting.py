@@ -33,8 +33,8 @@ of Redis last no longer."""
 AHEAD = 0.1
 """Seconds before its fire time from which a tick can only have been given up by a clock that is wrong."""
 SETTLE, UNSETTLE = 6.0, 9.0
-"""Seconds after a node's start, and before its end, in which its own account is not looked at: its clock may be wrong by
-some seconds, and it may be frozen."""
+"""Seconds after a node's start, and before its end, in which its own account is not looked at: its clock may be wrong
+by some seconds, and it may be frozen."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,13 +81,12 @@ class Cluster:
     async def start_redis(self) -> None:
         """Start Redis and return once it answers. Its port may be taken for a moment by one of many connections."""
         await self.redis.connection_pool.disconnect()  # those of ours that ended with the server before
-        for attempt in range(20):
-            try:
-                return await asyncio.to_thread(self.server.start)
-            except RuntimeError:
-                if attempt == 19:
-                    raise
-                await asyncio.sleep(0.1)
+        for _ in range(20):
+            with suppress(RuntimeError):
+                await asyncio.to_thread(self.server.start)
+                return
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(self.server.start)
 
     async def start_nodes(self) -> None:
         for proxy in self.proxies:

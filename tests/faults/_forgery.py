@@ -51,7 +51,10 @@ class Forgery:
 
     def run(self, node: str, spec: JobSpec, tick: int, **changes: Any) -> None:
         """Add a run with its end, its booking and its write."""
-        run, fence = changes.get("run", f"{spec.name}-{tick}-{node}"), changes.get("fence", tick if spec.is_guarded else 0)
+        run, fence = (
+            changes.get("run", f"{spec.name}-{tick}-{node}"),
+            changes.get("fence", tick if spec.is_guarded else 0),
+        )
         start, end = changes.get("start", tick + 0.01), changes.get("end", tick + 0.1)
         tick_us, attempt = tick * 1_000_000, changes.get("attempt", 1)
         fields = {"run": run, "job": spec.name, "tick_us": tick_us, "fence": fence, "attempt": attempt}
@@ -73,7 +76,9 @@ class Forgery:
         ids = {
             fields["run"]
             for node, line, fields in self.lines
-            if line == "start" and (fields["job"], fields["tick_us"]) == (spec.name, tick_us) and node in (nodes or NODES)
+            if line == "start"
+            and (fields["job"], fields["tick_us"]) == (spec.name, tick_us)
+            and node in (nodes or NODES)
         }
 
         def is_kept(node: str, fields: dict[str, Any]) -> bool:

@@ -12,7 +12,6 @@ from _fenced_table import AcceptedWrite, FencedTable
 from _jobs import JobSpec, job_table
 from _records import Records, RunRecord, read_records
 
-
 LOG, TABLE, DONE = "log", "table.db", "done.json"
 """What a folder holds: what the processes wrote, the fenced table, and what was done."""
 

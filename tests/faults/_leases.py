@@ -76,7 +76,9 @@ def _judge(history: History, spec: JobSpec, stale: RunRecord, newer: RunRecord, 
         result.longest[harm.kind] = max(result.longest[harm.kind], late_by)
         result.ended_unknowing += stale.outcome not in ("lock_lost", DIED)
     else:
-        result.breaches.append(f"overlap, and the older run ended as {stale.outcome} after {harm.kind}: {stale} {newer}")
+        result.breaches.append(
+            f"overlap, and the older run ended as {stale.outcome} after {harm.kind}: {stale} {newer}"
+        )
 
 
 def _harms(history: History, spec: JobSpec, run: RunRecord) -> Iterator[Harm]:

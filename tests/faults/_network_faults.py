@@ -77,9 +77,7 @@ def _drawn(cluster: Cluster, draw: random.Random) -> tuple[str, list[Proxy]]:
     return cluster.nodes[place].name, [cluster.proxies[place]]
 
 
-async def _healed(
-    name: str, cluster: Cluster, node: str, proxies: list[Proxy], since: float, seconds: float
-) -> Fault:
+async def _healed(name: str, cluster: Cluster, node: str, proxies: list[Proxy], since: float, seconds: float) -> Fault:
     await asyncio.sleep(seconds)
     for proxy in proxies:
         proxy.heal()

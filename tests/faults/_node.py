@@ -34,7 +34,7 @@ STALL = 0.3
 
 
 class Work:
-    """What all jobs do: last for a while, and write, fenced, at the begin and at the end, even if they were cancelled."""
+    """What all jobs do: last for a while, and write, fenced, at the begin and at the end, even when cancelled."""
 
     def __init__(self, log: RunLog, table: FencedTable, jobs: list[JobSpec]) -> None:
         self._log = log
@@ -98,8 +98,12 @@ class Bookkeeper:
         first_us, last_us = to_us(event.first), to_us(event.last)
         self._log.write(
             "missed",
-            **{"node": event.node, "job": event.job, "first_us": first_us, "last_us": last_us},
-            **{"count": event.count, "at": time.time()},
+            node=event.node,
+            job=event.job,
+            first_us=first_us,
+            last_us=last_us,
+            count=event.count,
+            at=time.time(),
         )
 
     def _late_grant(self, event: events.LateGrantReleased) -> None:
@@ -138,7 +142,10 @@ async def serve(options: argparse.Namespace) -> None:
     for spec in jobs:
         spec.apply_to(scheduler.add_job(spec.name, work.run))
     Bookkeeper(log, scheduler)
-    beside = [asyncio.ensure_future(obey(clock, work, scheduler)), asyncio.ensure_future(listen_to_heart(log, options.name))]
+    beside = [
+        asyncio.ensure_future(obey(clock, work, scheduler)),
+        asyncio.ensure_future(listen_to_heart(log, options.name)),
+    ]
     await scheduler.run()
     for task in beside:
         task.cancel()

@@ -10,8 +10,8 @@ from _accounting import Account, account
 from _checker import duplicates, fence_regressions
 from _history import History
 from _leases import Overlaps, judge_overlaps
-from _recovery import Recovery, after_crashes, after_redis, skipped_after_emptying
 from _records import RunRecord
+from _recovery import Recovery, after_crashes, after_redis, skipped_after_emptying
 from _writes import stale_writes_accepted, writes_refused_wrongly
 
 SHOWN = 5
@@ -83,7 +83,9 @@ def _plain_by_node(history: History) -> list[RunRecord]:
     """Return the runs of plain jobs as if each node had its own."""
     specs = history.specs()
     plain = [run for run in history.runs if not specs[run.job].is_guarded]
-    return [RunRecord(run.run, f"{run.node} {run.job}", run.tick_us, 0, 1, run.node, run.pid, run.start) for run in plain]
+    return [
+        RunRecord(run.run, f"{run.node} {run.job}", run.tick_us, 0, 1, run.node, run.pid, run.start) for run in plain
+    ]
 
 
 def _tell_overlaps(result: Report, overlaps: Overlaps) -> None:

@@ -30,7 +30,5 @@ def writes_refused_wrongly(history: History) -> list[str]:
     return [
         str(refused)
         for refused in history.records.refused
-        if not any(
-            other.fence > runs[refused.run].fence and other.start <= refused.at for other in jobs[refused.job]
-        )
+        if not any(other.fence > runs[refused.run].fence and other.start <= refused.at for other in jobs[refused.job])
     ]

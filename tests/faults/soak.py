@@ -23,10 +23,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15.0, help="for how long faults are made (default 15)")
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=99, help="guarded jobs (default 99)")
-    parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same faults; drawn if not given")
+    parser.add_argument(
+        "--seed", type=int, default=None, help="the same seed makes the same faults; drawn if not given"
+    )
     parser.add_argument("--only", choices=SCENARIOS, metavar="NAME", help=f"one of: {', '.join(SCENARIOS)}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the logs there; it must be empty")
-    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="judge again what was kept there, and do nothing else")
+    parser.add_argument(
+        "--judge", type=Path, metavar="FOLDER", help="judge again what was kept there, and do nothing else"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not tell each fault")
     return parser.parse_args()
 
@@ -46,7 +50,9 @@ def main() -> int:
 def observed(options: argparse.Namespace, folder: Path) -> History:
     seed = time.time_ns() % 1_000_000 if options.seed is None else options.seed
     plan = Plan(60 * options.minutes, nodes=options.nodes, jobs=options.jobs, seed=seed, only=options.only)
-    print(f"seed={seed} nodes={plan.nodes} jobs={plan.jobs} minutes={options.minutes:g} only={plan.only or 'all mixed'}")
+    print(
+        f"seed={seed} nodes={plan.nodes} jobs={plan.jobs} minutes={options.minutes:g} only={plan.only or 'all mixed'}"
+    )
     print(f"Python {platform.python_version()}, redis-py {version('redis')}", flush=True)
     began_at = time.monotonic()
 

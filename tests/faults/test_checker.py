@@ -73,7 +73,12 @@ def test_overlap() -> None:
 
 def test_overlap_of_three() -> None:
     long, longer = forged(8.0, end=10.2), forged(9.0, end=11.2)
-    assert overlaps([*CLEAN, long, longer]) == [(long, longer), (long, CLEAN[0]), (longer, CLEAN[0]), (longer, CLEAN[1])]
+    assert overlaps([*CLEAN, long, longer]) == [
+        (long, longer),
+        (long, CLEAN[0]),
+        (longer, CLEAN[0]),
+        (longer, CLEAN[1]),
+    ]
 
 
 def test_overlap_with_a_run_that_never_ended() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from _proxy import Proxy
@@ -78,9 +79,8 @@ async def test_refusing_and_dropping(echo: Echo) -> None:
     assert await reader.read(1) == b"a"
     echo.proxy.refusing = True
     await echo.proxy.drop()
-    with pytest.raises(ConnectionError):
+    with suppress(ConnectionError):
         assert await reader.read(1) == b""
-        raise ConnectionError
     assert await answer(echo) == b""
     writer.close()
     echo.proxy.heal()

@@ -1,4 +1,4 @@
-"""The report finds each kind of broken guarantee in a forged log, excuses what it must, and finds nothing in a clean one."""
+"""The report finds each kind of broken guarantee in a forged log, excuses what it must, and finds no other."""
 
 from __future__ import annotations
 

@@ -204,9 +204,7 @@ async def test_a_node_a_day_ahead_that_starts_without_the_store_joins_when_it_is
 
 @POLICIES
 @pytest.mark.parametrize("step_at", [9.0, 10.0, 10.5])
-async def test_a_clock_that_is_set_forward_passes_no_tick_over(
-    clock: FakeClock, policies: str, step_at: float
-) -> None:
+async def test_a_clock_that_is_set_forward_passes_no_tick_over(clock: FakeClock, policies: str, step_at: float) -> None:
     """The turn of the loop that notices the step is the one in which a tick is due."""
     cluster = Cluster(clock, (0,))
     cluster.add(policies)
