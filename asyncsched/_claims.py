@@ -172,6 +172,9 @@ class Claimer:
             for claim in batch:
                 self._try_again(claim, self._backoff(claim))
             return
+        undecided = [answer.detail for answer in answers if answer.verdict is Verdict.UNDECIDED]
+        if undecided:
+            self._outage.noticed_in_part("claim", undecided[0])
         self._outage.ended("claim")
         for claim, answer in zip(batch, answers, strict=True):
             self._decide(claim, answer, sent_at)
@@ -191,6 +194,9 @@ class Claimer:
                 self._wait_or_put_back(claim, answer.wait)
             case Verdict.LATE:
                 self._try_again(claim, 0.0)
+            case Verdict.UNDECIDED:
+                claim.may_have_won = True
+                self._try_again(claim, self._backoff(claim))
             case Verdict.CORRUPT:
                 self._report_corrupt(claim, answer.detail)
                 self._try_again(claim, LONGEST_BACKOFF)

@@ -92,6 +92,8 @@ class Verdict(StrEnum):
     """A key of the job holds something foreign; nothing was granted. ``detail`` says which."""
     EXHAUSTED = "exhausted"
     """The open tick was granted ``attempt`` times, the most that was asked for; it is open no more."""
+    UNDECIDED = "undecided"
+    """No answer for this claim, while others got one: nothing is known, so ask again. ``detail`` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,5 @@ class Renewal(StrEnum):
     """A newer tick has been claimed and the lease was only ``server``: the run goes on, without a lease."""
     LOST = "lost"
     """The key is gone, or another's."""
+    UNDECIDED = "undecided"
+    """No answer for this lease, while others got one: it may or may not have been extended."""

@@ -19,11 +19,10 @@ on the way: renewing never creates a key and releasing names the owner, so eithe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from asyncsched._clock import sleep
 from asyncsched._grants import Lease, LockType, Renewal
 from asyncsched.exceptions import StoreUnavailableError
 
@@ -92,6 +91,8 @@ class LeaseKeeper:
     _renew_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _releases: list[PendingRelease] = field(default_factory=list)
     _release_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _release_timer: Timer | None = None
+    _unanswered: list[PendingRelease] = field(default_factory=list)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hold(self, lease: Lease, sent_at: float, on_lost: Callable[[str], None]) -> HeldLease:
@@ -175,9 +176,10 @@ class LeaseKeeper:
         except StoreUnavailableError as error:
             self.outage.noticed("renew", error)
             for held in due:
-                interval = renewal_interval(held.lease.lock_ttl)
-                self._renew_again(held, self.clock.monotonic() + min(RETRY_INTERVAL, interval / 4))
+                self._renew_soon(held)
             return
+        if Renewal.UNDECIDED in answers:
+            self.outage.noticed_in_part("renew", "a part of it does not answer renewals")
         self.outage.ended("renew")
         for held, answer in zip(due, answers, strict=True):
             self._renewed(held, answer, sent_at)
@@ -191,54 +193,77 @@ class LeaseKeeper:
             self._renew_again(held, sent_at + renewal_interval(ttl))
         elif answer is Renewal.SUPERSEDED:
             self._held.discard(held)
+        elif answer is Renewal.UNDECIDED:
+            self._renew_soon(held)
         else:
             self._lose(held, "its key is gone or another's")
+
+    def _renew_soon(self, held: HeldLease) -> None:
+        interval = renewal_interval(held.lease.lock_ttl)
+        self._renew_again(held, self.clock.monotonic() + min(RETRY_INTERVAL, interval / 4))
 
     def _renew_again(self, held: HeldLease, at: float) -> None:
         held.renew_at = at
         self._look_by(min(at, held.valid_until))
 
     async def releasing(self) -> None:
-        """Release what was dropped, all of it in one call, for ever; pause longer after each failure."""
+        """Release what was dropped, all of it in one call, for ever.
+
+        What was not answered is asked for again after longer and longer pauses. What comes meanwhile does not wait for
+        that: another part of the store may answer it.
+        """
         first, longest = RELEASE_BACKOFF
         pause = first
         while True:
             await self._release_wanted.wait()
-            if await self.release_pending():
+            await self._release_ready()
+            if not self._unanswered:
                 pause = first
-            else:
-                await sleep(self.clock, pause)
+            elif self._release_timer is None:
+                self._release_timer = self.clock.call_later(pause, self._release_again)
                 pause = min(pause * 2, longest)
 
+    def _release_again(self) -> None:
+        self._release_timer = None
+        self._releases += self._unanswered
+        self._unanswered = []
+        self._release_wanted.set()
+
     async def release_pending(self) -> bool:
-        """Ask the store once to release all that is pending; return whether it answered."""
+        """Ask the store once to release all that is pending; return whether it answered, for all of it."""
+        self._release_again()
+        await self._release_ready()
+        return self.pending_releases == 0
+
+    async def _release_ready(self) -> None:
         self._release_wanted.clear()
         now = self.clock.monotonic()
         batch, self._releases = [pending for pending in self._releases if pending.until > now], []
         if not batch:
-            return True
+            return
+        freed: Sequence[bool | None] = [None] * len(batch)
         try:
             freed = await self.store.release([pending.lease for pending in batch])
-        except BaseException as error:
-            self._releases += batch  # whoever asks next asks for these too
-            self._release_wanted.set()
-            if not isinstance(error, StoreUnavailableError):
-                raise
+        except StoreUnavailableError as error:
             self.outage.noticed("release", error)
-            return False
-        self.outage.ended("release")
+        else:
+            if None in freed:
+                self.outage.noticed_in_part("release", "a part of it does not answer releases")
+            self.outage.ended("release")
+        finally:  # whoever asks next asks for these too
+            self._unanswered += [pending for pending, was_held in zip(batch, freed, strict=True) if was_held is None]
         for pending, was_held in zip(batch, freed, strict=True):
             if was_held and pending.on_freed is not None:
                 pending.on_freed()
-        return True
 
     def close(self) -> None:
         """Look no more: what is still held ends by itself, unless it is dropped before."""
         self._held.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._release_timer):
+            if timer is not None:
+                timer.cancel()
 
     @property
     def pending_releases(self) -> int:
         """Leases that the store has not yet been heard to release."""
-        return len(self._releases)
+        return len(self._releases) + len(self._unanswered)

@@ -43,6 +43,14 @@ class Outage:
             self._since = now
             self._on_lost(error)
 
+    def noticed_in_part(self, operation: str, why: str) -> None:
+        """Say that the store did not answer a part of an operation of this kind.
+
+        Which part that was is not known here, and the next operation may well concern others: so no answer ends it.
+        It counts until it was not repeated for ``QUIET`` seconds.
+        """
+        self.noticed(f"{operation}, in part", StoreUnavailableError(why))
+
     def ended(self, operation: str) -> None:
         """Say that the store has answered an operation of this kind."""
         if self._failed_at:

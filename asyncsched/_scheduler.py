@@ -35,7 +35,7 @@ from asyncsched.stores import make_store
 from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
     from asyncsched.protocols import Clock, Store
 
@@ -45,8 +45,9 @@ class Scheduler:
 
     Args:
         store: where a cluster decides. Nothing: the memory of this process, no server needed. A URL (``redis://``,
-            ``rediss://``, ``unix://``), a ``redis.asyncio.Redis`` client that the service already has (used, never
-            closed), or any ``Store``.
+            ``rediss://``, ``unix://``, ``redis+sentinel://host,host/service/db``, ``redis+cluster://host,host``), a
+            ``redis.asyncio.Redis`` or ``RedisCluster`` client that the service already has (never closed), or any
+            ``Store``.
         logger: where the scheduler's and the runs' records go; by default the logger ``asyncsched``.
         trace_id: makes the trace id of a run; by default 32 hex digits, a valid W3C trace id.
         timezone: of daily times and cron expressions: an IANA name or a ``tzinfo``.
@@ -64,7 +65,7 @@ class Scheduler:
 
     def __init__(
         self,
-        store: str | Redis | Store | None = None,
+        store: str | Redis | RedisCluster | Store | None = None,
         *,
         logger: logging.Logger | None = None,
         trace_id: Callable[[], str] | None = None,

@@ -70,7 +70,8 @@ class StoreHealth:
 
     def _lost(self, error: StoreUnavailableError) -> None:
         self._logger.error(
-            "the store does not answer: %s; guarded jobs are skipped, the others run on, until it does", error
+            "the store does not answer: %s; guarded jobs that need it are skipped, the others run on, until it does",
+            error,
         )
         if self._bus.wants(events.StoreLost):
             self._bus.emit(events.StoreLost(at=self._ledger.now(), node=self._ledger.node, error=str(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 
 def is_being_cancelled() -> bool:
@@ -11,12 +12,16 @@ def is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def cancel_until_ended(*tasks: asyncio.Future[None]) -> None:
+async def cancel_until_ended(*tasks: asyncio.Future[Any], again_after: float = 0.5) -> None:
     """Cancel ``tasks`` until they have ended: a client library may swallow a cancellation that comes in mid-command.
 
     It waits in real time, whatever the scheduler's clock: what it bounds is the work of the event loop itself.
+
+    Args:
+        tasks: what is to end.
+        again_after: seconds after which those that have not ended are cancelled once more.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=0.5)
+        await asyncio.wait(pending, timeout=again_after)

@@ -73,7 +73,8 @@ class Store(Protocol):
     """Where a cluster decides. Every waiting method is bounded in time by the store itself.
 
     A method that cannot decide raises ``StoreUnavailableError``: the caller then knows nothing, and either repeats
-    the same request or releases what it may have won.
+    the same request or releases what it may have won. A store of several parts, of which one is away, answers what it
+    can; the rest is ``UNDECIDED`` (of a release: ``None``), which means the same for that one item.
     """
 
     @property
@@ -109,8 +110,8 @@ class Store(Protocol):
         """Extend each lease by its ``lock_ttl`` if it is still its owner's. Never creates a missing key."""
         ...
 
-    async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
-        """Free what is still the owner's; answer, for each lease, whether anything was."""
+    async def release(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
+        """Free what is still the owner's; answer, for each lease, whether anything was; ``None``: nothing is known."""
         ...
 
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 
 START_TIMEOUT = 10.0
 """Seconds for the server to answer its first PING."""
@@ -52,23 +53,26 @@ class RedisServer:
             raise RuntimeError("these tests need the program redis-server (Redis 6.2 or newer) in PATH")
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="asyncsched-redis-")
-        fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder]
-        quiet = ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
         self._process = subprocess.Popen(
-            [binary, *fixed, *quiet, *self._options],
+            [binary, *self._arguments(self._folder), *self._options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self._watcher = _watch(self._process)
         self._wait_until_it_answers()
 
+    def _arguments(self, folder: str) -> list[str]:
+        fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", folder]
+        return [*fixed, "--save", "", "--appendonly", "no", "--loglevel", "warning"]
+
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
         give_up_at = time.monotonic() + START_TIMEOUT
         while time.monotonic() < give_up_at:
             if self._process.poll() is not None:
-                self._end_watch()
-                raise RuntimeError(f"redis-server ended at once with code {self._process.returncode}")
+                code = self._process.returncode
+                self.stop()
+                raise RuntimeError(f"redis-server ended at once with code {code}")
             try:
                 self.command("PING")
             except OSError:
@@ -126,12 +130,32 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def command(self, *words: str) -> str:
-        """Run one command whose answer is one line; return that line, such as ``+PONG``."""
+        """Run one command; return its answer's first line, such as ``+PONG``."""
+        return self._answer(words)[0]
+
+    def text(self, *words: str) -> str:
+        """Run one command that answers one string; return that."""
+        head, _, text = "\n".join(self._answer(words)).partition("\n")
+        assert head.startswith("$"), head
+        return text
+
+    def _answer(self, words: tuple[str, ...]) -> list[str]:
+        """Return the lines of an answer: the first one, and those of the string that it announces."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
         with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
             connection.sendall(request.encode())
             with connection.makefile("rb") as answers:
-                answer = answers.readline().decode().rstrip()
-        if not answer or answer.startswith("-LOADING"):
-            raise ConnectionError(f"redis-server is not ready: {answer!r}")
-        return answer
+                head = answers.readline().decode().rstrip()
+                text = answers.read(int(head[1:])).decode() if head.startswith("$") and head != "$-1" else ""
+        if not head or head.startswith("-LOADING"):
+            raise ConnectionError(f"redis-server is not ready: {head!r}")
+        return [head, *text.splitlines()]
+
+
+def wait_until(is_so: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    """Look again and again, without an event loop; fail after ``timeout`` seconds."""
+    give_up_at = time.monotonic() + timeout
+    while not is_so():
+        if time.monotonic() >= give_up_at:
+            raise TimeoutError(f"not within {timeout:g} s: {what}")
+        time.sleep(0.01)

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["make_store"]
 
-SCHEMES = ("redis://", "rediss://", "unix://")
-FORMS = "None (in memory), a URL (redis://, rediss://, unix://), a redis.asyncio.Redis client or a Store"
+SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
+FORMS = (
+    f"None (in memory), a URL ({', '.join(SCHEMES)}), a redis.asyncio.Redis or redis.asyncio.RedisCluster client, "
+    "or a Store"
+)
 METHODS = ("refresh", "time", "is_paused", "set_paused", "claim", "renew", "release", "listen", "close")
 
 
@@ -23,8 +26,8 @@ def make_store(store: object, *, prefix: str, replica_ack: int, clock: Clock) ->
     """Return the store that a scheduler's settings mean.
 
     Args:
-        store: ``None`` for a new store in memory; a URL or a ``redis.asyncio.Redis`` client for one in Redis;
-            or a store, which is returned as it is.
+        store: ``None`` for a new store in memory; a URL, a ``redis.asyncio.Redis`` or a
+            ``redis.asyncio.RedisCluster`` client for one in Redis; or a store, which is returned as it is.
         prefix: stands in front of every key in Redis.
         replica_ack: number of Redis replicas that must acknowledge a grant before it counts.
         clock: the clock of a store in memory.
@@ -41,7 +44,7 @@ def make_store(store: object, *, prefix: str, replica_ack: int, clock: Clock) ->
             )
         return MemoryStore(clock=clock)
     _refuse_unusable(store)
-    if isinstance(store, str) or _is_instance(store, "redis.asyncio", "Redis"):
+    if isinstance(store, str) or any(_is_instance(store, "redis.asyncio", name) for name in ("Redis", "RedisCluster")):
         return _redis_store(store, prefix, replica_ack)
     if not _is_store(store):
         raise ConfigurationError(f"store: {_shown(store)} is none of these: {FORMS}")
@@ -61,15 +64,13 @@ def _refuse_unusable(store: object) -> None:
     """Refuse what looks like Redis and cannot be used, with the reason.
 
     Raises:
-        ConfigurationError: a URL of another scheme, a cluster's client or a blocking client.
+        ConfigurationError: a URL of another scheme or a blocking client.
     """
-    if isinstance(store, str):
-        if not store.startswith(SCHEMES):
-            _refuse(f"{masked(store)!r} is not a supported URL")
-    elif _is_instance(store, "redis.asyncio", "RedisCluster") or _is_instance(store, "redis", "RedisCluster"):
-        _refuse("clients of a Redis Cluster are not supported")
-    elif _is_instance(store, "redis", "Redis"):
-        _refuse("a blocking redis.Redis client would stop the event loop; use redis.asyncio.Redis")
+    if isinstance(store, str) and not store.startswith(SCHEMES):
+        _refuse(f"{masked(store)!r} is not a supported URL")
+    for name in ("Redis", "RedisCluster"):
+        if _is_instance(store, "redis", name):
+            _refuse(f"a blocking redis.{name} client would stop the event loop; use redis.asyncio.{name}")
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -6,6 +6,9 @@
     <prefix>schedule:jobs:paused                 set of the paused jobs' names
     <prefix>schedule:jobs:handed                 set of ticks whose run was interrupted by a clean stop
 
+On a Redis Cluster the job stands in braces, so that all keys of a job are in one slot: a script takes keys of
+one slot only. The two sets of all jobs have slots of their own.
+
 All of them match ``<prefix>schedule:job*``: the one pattern that a restricted user needs. No two jobs share a
 key: a job's name stands last, before one of five fixed words, or before ``run`` and digits.
 """
@@ -16,24 +19,30 @@ from asyncsched._grants import LockType
 
 
 class Keys:
-    """The keys below one prefix."""
+    """The keys below one prefix.
 
-    __slots__ = ("_locks", "_states", "handed", "paused")
+    Args:
+        prefix: stands in front of each.
+        in_braces: whether jobs stand in braces.
+    """
 
-    def __init__(self, prefix: str) -> None:
-        self._locks = f"{prefix}schedule:jobLock:"
-        self._states = f"{prefix}schedule:job:"
+    __slots__ = ("_after", "_locks", "_states", "handed", "paused")
+
+    def __init__(self, prefix: str, *, in_braces: bool = False) -> None:
+        before, self._after = ("{", "}") if in_braces else ("", "")
+        self._locks = f"{prefix}schedule:jobLock:{before}"
+        self._states = f"{prefix}schedule:job:{before}"
         self.paused = f"{prefix}schedule:jobs:paused"
         self.handed = f"{prefix}schedule:jobs:handed"
 
     def lock(self, job: str, lock_type: LockType) -> str:
         """Return the key of one of the job's locks, or of its tick record."""
-        return f"{self._locks}{job}:{lock_type}"
+        return f"{self._locks}{job}{self._after}:{lock_type}"
 
     def run(self, job: str, tick_us: int) -> str:
         """Return the key of the lease of one tick's run."""
-        return f"{self._locks}{job}:{LockType.RUN}:{tick_us}"
+        return f"{self._locks}{job}{self._after}:{LockType.RUN}:{tick_us}"
 
     def state(self, job: str) -> str:
         """Return the key of what outlives the job's runs."""
-        return self._states + job
+        return self._states + job + self._after

@@ -1,68 +1,61 @@
-"""Owns the way to one Redis server: the client, the time bound, and running scripts. Knows no keys and no
-grants."""
+"""Owns what all ways to the deciding servers have in common: the time bound, and how a failure is put; and the way to
+a single server. Knows no keys and no grants.
+
+    Link ──┬── SingleLink      one server, or whatever a client of the service leads to
+           ├── SentinelLink    the primary that the Sentinels name           (_sentinel)
+           └── ClusterLink     the primaries of a Cluster, each for its slots (_cluster)
+"""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-import redis.asyncio
-from redis.asyncio.connection import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from asyncsched._tasks import is_being_cancelled
-from asyncsched.exceptions import ConfigurationError, StoreUnavailableError
+from asyncsched.exceptions import StoreUnavailableError
+from asyncsched.stores import _clients, _wire
+from asyncsched.stores._failures import FAILURES, reason, says_cluster
+from asyncsched.stores._server import Server
 from asyncsched.stores._settings import masked
-from asyncsched.stores._tls import check_tls, tls_options
-from asyncsched.stores._wire import UnexpectedReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
-    from asyncsched.stores._scripts import Script
-    from asyncsched.stores._wire import Call
+    import redis.asyncio
 
-MAX_CONNECTIONS = 4
-"""Connections of a client of our own: a claim, a renewal, a release and a refresh may be under way
-together."""
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
+Outcome = Sequence[Answer | Exception] | Exception
+"""What became of one batch: an answer or a failure for each item, or a failure for all."""
 
-class UndecidedError(Exception):
-    """The server has answered, but what it says does not count yet."""
+Ask = Callable[[Server, Sequence[Sequence[Item]], bool], Awaitable[Sequence[Outcome[Answer]]]]
+"""Asks one server for batches of items, each of which one script call may decide, in one round trip. The flag: the
+server is to answer although the keys are still on their way to it."""
 
-
-class ClientFaultError(Exception):
-    """The client, or what gives it its credentials, raised an error of no kind that a client should raise."""
-
-
-FAILURES = (RedisError, OSError, TimeoutError, UnexpectedReplyError, UndecidedError, ClientFaultError)
-"""What a server or the way to it can do to an operation."""
-
-Command = tuple[str | int, ...]
+Place = Callable[[Item], str | Server]
+"""Says where an item belongs: a key, or a server itself."""
 
 
-class Link:
-    """A client of our own for a URL, made on first use, or one that the service has and keeps.
+class Link(ABC):
+    """The way to whoever decides.
 
     Args:
-        source: a URL (``redis://``, ``rediss://``, ``unix://``) or a ``redis.asyncio.Redis``.
+        where: its name in messages.
         operation_timeout: longest time, in seconds, that one operation may take as a whole.
-
-    Raises:
-        ConfigurationError: the URL cannot be read.
     """
 
-    def __init__(self, source: str | redis.asyncio.Redis, *, operation_timeout: float) -> None:
+    is_cluster = False
+    """Whether keys are spread over several servers by their slots."""
+
+    def __init__(self, where: str, *, operation_timeout: float) -> None:
+        self.where = where
         self.operation_timeout = operation_timeout
-        self._url = source if isinstance(source, str) else None
-        self._client = None if isinstance(source, str) else source
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.where = masked(source) if isinstance(source, str) else _address(source)
-        if self._url is not None:
-            _check_url(self._url)
 
     @asynccontextmanager
     async def deciding(self, what: str) -> AsyncIterator[None]:
@@ -72,7 +65,7 @@ class Link:
         server takes 59 s.
 
         Raises:
-            StoreUnavailableError: the server, or the way to it, failed; ``what`` is undecided.
+            StoreUnavailableError: the servers, or the way to them, failed; ``what`` is undecided.
         """
         try:
             async with asyncio.timeout(self.operation_timeout) as bound:
@@ -82,146 +75,119 @@ class Link:
                 raise
             raise StoreUnavailableError(f"{self.where} could not {what}: the client cancelled it") from error
         except FAILURES as error:
-            reason = self._reason(error, out_of_time=bound.expired())
-            raise StoreUnavailableError(f"{self.where} could not {what}: {reason}") from error
+            why = f"no answer within {self.operation_timeout:g} s" if bound.expired() else self.reason(error)
+            raise StoreUnavailableError(f"{self.where} could not {what}: {why}") from error
 
-    async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send ``commands`` in one round trip, on one connection, outside of any transaction.
+    def reason(self, error: BaseException) -> str:
+        """Return why something is undecided."""
+        return reason(error)
 
-        An error of the server stands among the replies as an exception.
-        """
-        pipeline = self._connected().pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        try:
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except FAILURES:
-            raise
-        except Exception as error:
-            # A client that decodes may meet foreign bytes; a provider of credentials may raise anything. Its text may
-            # be anything as well, so only its type is told.
-            raise ClientFaultError(f"the client raised {type(error).__name__}") from error
-        if len(replies) != len(commands):
-            raise UnexpectedReplyError(f"{len(replies)} replies to {len(commands)} commands")
-        return replies
+    @property
+    @abstractmethod
+    def servers(self) -> Sequence[Server]:
+        """All that decide, as far as is known."""
+        ...
 
-    async def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Send ``commands`` in one round trip.
+    @abstractmethod
+    async def look(self) -> Sequence[Server]:
+        """Find out who decides now."""
+        ...
 
-        Raises:
-            RedisError: the first error that the server answered.
-        """
-        return _without_errors(await self.send(commands))
+    @abstractmethod
+    async def settle(
+        self, items: Sequence[Item], place: Place[Item], ask: Ask[Item, Answer], *, patient: bool = False
+    ) -> list[Answer | Exception]:
+        """Have every item answered by the server that decides it; the answers stand in the same order.
 
-    async def run(self, script: Script, calls: Sequence[Call], *, then: Sequence[Command] = ()) -> list[Any]:
-        """Run ``script`` once for each of ``calls``, in order, and ``then`` behind them on the same
-        connection.
-
-        A server that does not remember the script has not run it: those calls alone are sent again, with its
-        text.
+        Args:
+            items: what is asked.
+            place: where each belongs.
+            ask: asks one server.
+            patient: whether servers that were slow before get the full time.
 
         Returns:
-            The calls' replies, then those of ``then``, once for each of the (at most two) round trips.
+            An answer, or a failure, for each item.
+
+        Raises:
+            RedisError, OSError, …: nobody could be asked, or the one that was asked did not answer at all.
         """
-        replies = await self.send([*(_command("EVALSHA", script.sha, call) for call in calls), *then])
-        unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            again = await self.send([*(_command("EVAL", script.text, calls[index]) for index in unknown), *then])
-            for index, reply in zip(unknown, again, strict=False):
-                replies[index] = reply
-            replies += again[len(unknown) :]
-        return _without_errors(replies)
+        ...
+
+    def check(self, answers: Sequence[object]) -> None:
+        """Make sure that somebody answered something.
+
+        Raises:
+            RedisError, OSError, …: the first failure of those who did not.
+        """
+        if all(isinstance(answer, Exception) for answer in answers):
+            check_all(answers)
 
     async def close(self) -> None:
-        """Close the client if it is our own. The next use makes a new one, on the loop that runs then."""
-        if self._url is None or self._client is None:
-            return
-        client, self._client = self._client, None
-        with suppress(*FAILURES):
-            async with asyncio.timeout(self.operation_timeout):
-                await client.connection_pool.disconnect()
-
-    def _reason(self, error: Exception, *, out_of_time: bool) -> str:
-        if out_of_time:
-            return f"no answer within {self.operation_timeout:g} s"
-        if isinstance(error, UnexpectedReplyError):
-            return f"unexpected answer: {error}"
-        if isinstance(error, UndecidedError | ClientFaultError):
-            return str(error)
-        return f"{type(error).__name__}: {error}"
-
-    def _connected(self) -> redis.asyncio.Redis:
-        if self._url is None:
-            assert self._client is not None
-            return self._client
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:  # connections are bound to the loop they were made on
-            self._loop = loop
-            self._client = _own_client(self._url, self.operation_timeout)
-        return self._client
+        """Close the clients of our own. The next use makes new ones, on the loop that runs then."""
+        for server in self.servers:
+            await server.close()
 
 
-def _command(name: str, script: str, call: Call) -> Command:
-    keys, argv = call
-    return (name, script, len(keys), *keys, *argv)
+async def ask_for_all(server: Server, items: Sequence[Item], ask: Ask[Item, Answer]) -> list[Answer | Exception]:
+    """Ask one server for all ``items``, in as few batches as possible."""
+    batches = list(_wire.chunks(items))
+    answers: list[Answer | Exception] = []
+    for batch, outcome in zip(batches, await ask(server, batches, False), strict=True):
+        answers += [outcome] * len(batch) if isinstance(outcome, Exception) else outcome
+    return answers
 
 
-def _without_errors(replies: list[Any]) -> list[Any]:
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies
+class SingleLink(Link):
+    """The way to one server.
 
+    Args:
+        source: a URL (``redis://``, ``rediss://``, ``unix://``) or a ``redis.asyncio.Redis``.
+        operation_timeout: longest time, in seconds, that one operation may take as a whole.
 
-def _own_client(url: str, operation_timeout: float) -> redis.asyncio.Redis:
-    """Return a client with few connections and no retries: the callers retry, and they know for how long.
-
-    RESP 2 needs no ``HELLO`` and brings no notifications of maintenance: fewer commands for a restricted
-    user.
+    Raises:
+        ConfigurationError: the URL cannot be read, or the client leads to replicas.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        timeout=operation_timeout,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=operation_timeout,
-        protocol=2,
-        **tls_options(url),
-    )
-    return redis.asyncio.Redis(connection_pool=pool)
+
+    def __init__(self, source: str | redis.asyncio.Redis, *, operation_timeout: float) -> None:
+        self._pool: object = None
+        if isinstance(source, str):
+            _clients.check_url(source)
+            super().__init__(masked(source), operation_timeout=operation_timeout)
+            self.server = Server(self.where, lambda: _clients.client_of_url(source, operation_timeout))
+        else:
+            _clients.check_client(source)
+            super().__init__(_clients.address_of(source), operation_timeout=operation_timeout)
+            self._pool = getattr(source, "connection_pool", None)
+            self.server = Server(self.where, source)
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """The one."""
+        return (self.server,)
+
+    async def look(self) -> Sequence[Server]:
+        """Have a client that follows Sentinels ask them: the old primary may still answer, and be the wrong one."""
+        if isinstance(self._pool, SentinelConnectionPool):
+            with suppress(*FAILURES):  # without them, it stays where it is
+                async with asyncio.timeout(self.operation_timeout / 2):
+                    await self._pool.get_master_address()  # type: ignore[no-untyped-call]
+        return self.servers
+
+    async def settle(
+        self, items: Sequence[Item], place: Place[Item], ask: Ask[Item, Answer], *, patient: bool = False
+    ) -> list[Answer | Exception]:
+        """Ask the server."""
+        return await ask_for_all(self.server, items, ask)
+
+    def reason(self, error: BaseException) -> str:
+        """Return why something is undecided."""
+        if says_cluster(error):
+            return f"it is a member of a Redis Cluster, and needs a redis+cluster:// URL ({error})"
+        return reason(error)
 
 
-def _check_url(url: str) -> None:
-    """Refuse at once what would only fail, or be ignored, when the first connection is made."""
-    connection = _unconnected(url)
-    if connection is None:
-        raise ConfigurationError(f"store: {masked(url)!r} is not a valid Redis URL")
-    check_tls(connection, masked(url))
-    if url.startswith("unix://"):
-        if not getattr(connection, "path", None):
-            raise ConfigurationError(f"store: {masked(url)!r} names no socket: unix:///path/to/redis.sock")
-        return
-    database = url.partition("://")[2].partition("?")[0].rpartition("@")[2].partition("/")[2].strip("/")
-    if database and not (database.isascii() and database.isdigit()):
-        raise ConfigurationError(f"store: {masked(url)!r}: the path is not a database number")
-
-
-def _unconnected(url: str) -> Any:
-    """Return a connection for ``url``, not opened, or ``None``: the error's own text may quote a part of the password,
-    so it must not even be the context of another one."""
-    try:
-        url.encode()
-        pool = _own_client(url, 1.0).connection_pool
-        return pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, AttributeError, RedisError):
-        return None
-
-
-def _address(client: redis.asyncio.Redis) -> str:
-    """Return where a client connects to, for messages: never its repr, which may one day show more."""
-    options = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
-    if options.get("path"):
-        return f"unix://{options['path']}"
-    if options.get("host"):
-        return f"redis://{options['host']}:{options.get('port', 6379)}/{options.get('db', 0)}"
-    return type(client).__name__
+def check_all(answers: Sequence[object]) -> None:
+    """Raise the first failure, if there is one."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer

@@ -12,6 +12,8 @@ from asyncsched.stores.memory import MemoryStore
 from asyncsched.testing import FakeClock
 
 if TYPE_CHECKING:
+    from _redis_cluster import RedisCluster
+
     from asyncsched.protocols import Store
 
 SERVER, OVERLAP, START, TICK = LockType.SERVER, LockType.OVERLAP, LockType.START, LockType.TICK
@@ -106,7 +108,8 @@ class FakeRedisBackend(RedisBackend):
         # Private names of fakeredis, kept in this one place.
         monkeypatch.setattr("fakeredis._socket._base.time", stopped)
         monkeypatch.setattr("fakeredis.commands_mixins.server_mixin.time", stopped)
-        monkeypatch.setattr("asyncsched.stores.redis.boottime", clock.monotonic)
+        for module in ("redis", "_questions"):
+            monkeypatch.setattr(f"asyncsched.stores.{module}.boottime", clock.monotonic)
         self.server = fakeredis.FakeServer()
         super().__init__(clock)
 
@@ -132,7 +135,38 @@ class RealRedisBackend(RedisBackend):
         return redis.asyncio.Redis.from_url(self.url, **options)
 
 
-Backend = MemoryBackend | RedisBackend
+class ClusterBackend:
+    """Stores on a Redis Cluster of three primaries, each with clients of its own."""
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self.cluster = cluster
+        self.stores: list[Any] = []
+
+    def store(self, **options: Any) -> Any:
+        from asyncsched.stores.redis import RedisStore
+
+        self.stores.append(RedisStore(self.cluster.url, **options))
+        return self.stores[-1]
+
+    def now_us(self) -> int:
+        return round(time.time() * 1e6)
+
+    async def pass_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def lose_everything(self) -> None:
+        self.cluster.flush()
+
+    async def lose(self, job: str, lock_type: LockType) -> None:
+        key = f"schedule:jobLock:{{{job}}}:{lock_type}"
+        assert self.cluster.owner_of(job).command("DEL", key) == ":1"
+
+    async def close(self) -> None:
+        for store in self.stores:
+            await store.close()
+
+
+Backend = MemoryBackend | RedisBackend | ClusterBackend
 
 
 def tick(

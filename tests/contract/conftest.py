@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from _contract import Backend, FakeRedisBackend, MemoryBackend, RealRedisBackend, RedisBackend
+from _contract import Backend, ClusterBackend, FakeRedisBackend, MemoryBackend, RealRedisBackend, RedisBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asyncsched.protocols import Store
 
 REAL = pytest.param("redis", marks=pytest.mark.redis)
+CLUSTER = pytest.param("cluster", marks=pytest.mark.redis)
 
 
 def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
@@ -25,10 +26,14 @@ def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         return MemoryBackend()
     if request.param == "fakeredis":
         return FakeRedisBackend(monkeypatch)
+    if request.param == "cluster":
+        cluster = request.getfixturevalue("redis_cluster")
+        cluster.flush()
+        return ClusterBackend(cluster)
     return RealRedisBackend(request.getfixturevalue("redis_url"))
 
 
-@pytest.fixture(params=["memory", "fakeredis", REAL])
+@pytest.fixture(params=["memory", "fakeredis", REAL, CLUSTER])
 async def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Backend]:
     """Where the stores of one cluster decide."""
     made = _backend(request, monkeypatch)

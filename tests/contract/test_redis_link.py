@@ -173,7 +173,7 @@ async def test_a_claim_delivered_after_its_sender_gave_up_takes_no_lease(
 async def test_a_step_of_the_servers_clock_costs_one_more_round_trip(redis_backend: RedisBackend) -> None:
     store = redis_backend.store()
     await store.refresh()
-    store._server_time._offset -= 3_600.0  # what the server's clock showed before it was set forward
+    store._link.server.time._offset -= 3_600.0  # what the server's clock showed before it was set forward
 
     assert await verdict(store, tick(redis_backend.now_us())) is Verdict.WON
     assert store.time() == pytest.approx(redis_backend.now_us() / 1e6, abs=0.1)
@@ -181,17 +181,18 @@ async def test_a_step_of_the_servers_clock_costs_one_more_round_trip(redis_backe
 
 async def test_only_late_jobs_are_asked_again(redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     store = redis_backend.store()
-    store_claim = store._claim
+    claim_once = store._questions._claim_once
     asked: list[list[str]] = []
 
-    async def claim(requests: Any, give_up_at: float) -> list[ClaimAnswer]:
-        asked.append([request.job for request in requests])
-        answers = await store_claim(requests, give_up_at)
+    async def claim(give_up_at: float, server: Any, batches: Any, asking: bool) -> Any:
+        asked.append([request.job for batch in batches for request in batch])
+        outcomes = await claim_once(give_up_at, server, batches, asking)
         if len(asked) == 1:
-            answers[1] = ClaimAnswer(Verdict.LATE)
-        return answers
+            outcomes[1] = [ClaimAnswer(Verdict.LATE)]
+        return outcomes
 
-    monkeypatch.setattr(store, "_claim", claim)
+    monkeypatch.setattr("asyncsched.stores._wire.CHUNK", 1)
+    monkeypatch.setattr(store._questions, "_claim_once", claim)
     now = redis_backend.now_us()
     answers = await store.claim([tick(now, job=name) for name in "abc"])
 
@@ -202,7 +203,7 @@ async def test_only_late_jobs_are_asked_again(redis_backend: RedisBackend, monke
 async def test_late_twice_is_passed_on(redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     store = redis_backend.store()
     await store.refresh()
-    store._server_time._offset -= 3_600.0
+    store._link.server.time._offset -= 3_600.0
     monkeypatch.setattr(ServerTime, "sample", lambda *_, **__: None)
 
     assert await verdict(store, tick(redis_backend.now_us())) is Verdict.LATE
@@ -292,19 +293,21 @@ async def test_scripts_that_the_server_has_forgotten_are_sent_again(redis_server
 async def test_only_calls_that_were_not_run_are_sent_again(
     redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    link = redis_backend.store()._link
-    replies = iter([["one", NoScriptError("no script"), "three", 1], ["two", 2]])
+    server = redis_backend.store()._link.server
+    unknown = NoScriptError("no script")
+    replies = iter([["one", unknown, "three", unknown, 1], ["two", "four", 2]])
     sent: list[list[Any]] = []
 
-    async def send(commands: list[Any]) -> list[Any]:
+    async def send(commands: list[Any], *, asking: bool) -> list[Any]:
         sent.append([command[0] for command in commands])
         return next(replies)
 
-    monkeypatch.setattr(link, "send", send)
-    calls = [([f"key{index}"], [index]) for index in range(3)]
+    monkeypatch.setattr(server, "send", send)
+    calls = [([f"key{index}"], [index]) for index in range(4)]
 
-    assert await link.run(_scripts.PAUSE, calls, then=[("WAIT", 1, 1)]) == ["one", "two", "three", 1, 2]
-    assert sent == [["EVALSHA"] * 3 + ["WAIT"], ["EVAL", "WAIT"]]
+    run = await server.run(_scripts.PAUSE, calls, then=[("WAIT", 1, 1)])
+    assert run == (["one", "two", "three", "four"], [1, 2])
+    assert sent == [["EVALSHA"] * 4 + ["WAIT"], ["EVAL", "EVALSHA", "WAIT"]]  # the first brings the script back
 
 
 @pytest.mark.redis
@@ -385,14 +388,17 @@ async def test_without_a_replica_no_grant_counts(connect: Connect, redis_url: st
 
 async def test_a_refresh_that_was_under_way_does_not_undo_a_pause(redis_backend: RedisBackend) -> None:
     store = redis_backend.store()
-    ask = store._link.ask
+    send = store._link.server.send
+    sent: list[Any] = []
 
-    async def overtaken(commands: Any) -> Any:
-        replies = await ask(commands)
-        await store.set_paused("report", True)
+    async def overtaken(commands: Any, *, asking: bool = False) -> Any:
+        sent.append(commands)
+        replies = await send(commands, asking=asking)
+        if len(sent) == 1:
+            await store.set_paused("report", True)
         return replies
 
-    store._link.ask = overtaken
+    store._link.server.send = overtaken
     await store.refresh()
 
     assert store.is_paused("report")
@@ -405,10 +411,10 @@ async def test_an_answer_that_no_script_gives_decides_nothing(
     store = redis_backend.store()
     await store.refresh()
 
-    async def strange(commands: Any) -> Any:
+    async def strange(commands: Any, *, asking: bool = False) -> Any:
         return ["strange"] * len(commands)
 
-    monkeypatch.setattr(store._link, "send", strange)
+    monkeypatch.setattr(store._link.server, "send", strange)
 
     with pytest.raises(StoreUnavailableError, match="unexpected answer"):
         await OPERATIONS[name](store)

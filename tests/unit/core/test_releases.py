@@ -49,14 +49,16 @@ async def test_after_an_answer_the_pauses_begin_anew(parts: Parts) -> None:
     assert parts.store.called_at == pytest.approx([0.0, 0.1, 0.3, 10.0, 10.1])
 
 
-async def test_what_comes_during_an_outage_is_released_with_the_rest(parts: Parts) -> None:
+async def test_what_comes_during_an_outage_does_not_wait_for_the_rest(parts: Parts) -> None:
     parts.store.releases = [AWAY]
     parts.keeper.give_back(lease("a"))
     await parts.clock.settle()
     parts.keeper.give_back(lease("b"))
+    await parts.clock.settle()
+    assert parts.store.released == [[lease("a")], [lease("b")]]
     await parts.clock.advance(0.1)
 
-    assert parts.store.released == [[lease("a")], [lease("a"), lease("b")]]
+    assert parts.store.released == [[lease("a")], [lease("b")], [lease("a")]]
 
 
 async def test_what_comes_while_a_call_is_on_its_way_has_a_call_of_its_own(parts: Parts) -> None:

@@ -36,7 +36,16 @@ def test_a_memory_store_without_a_clock_follows_the_systems() -> None:
     assert MemoryStore().time() == pytest.approx(MemoryStore().time(), abs=5)
 
 
-@pytest.mark.parametrize("url", ["redis://h:1/2", "rediss://h", "unix:///run/redis.sock"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h:1/2",
+        "rediss://h",
+        "unix:///run/redis.sock",
+        "redis+sentinel://h1,h2/main/0",
+        "redis+cluster://h1:7000,h2:7001",
+    ],
+)
 def test_a_url_means_a_redis_store(url: str) -> None:
     store = make(url, prefix="app:", replica_ack=1)
 
@@ -46,6 +55,20 @@ def test_a_url_means_a_redis_store(url: str) -> None:
 
 def test_a_client_means_a_redis_store_on_it() -> None:
     assert repr(make(redis.asyncio.Redis(host="h", port=1))) == "<RedisStore redis://h:1/0>"
+
+
+async def test_a_clusters_client_means_a_redis_store_beside_it() -> None:
+    client = redis.asyncio.RedisCluster(host="h", port=1, password=SECRET)
+
+    assert repr(make(client, replica_ack=1)) == "<RedisStore redis+cluster://h:1>"
+
+
+def test_a_sentinels_client_means_a_redis_store_on_it() -> None:
+    sentinel = redis.asyncio.Sentinel([("h1", 1), ("h2", 2)], sentinel_kwargs={"password": SECRET}, password=SECRET)
+
+    assert repr(make(sentinel.master_for("main"))) == "<RedisStore redis+sentinel://h1:1,h2:2/main>"
+    with pytest.raises(ConfigurationError, match=r"use Sentinel\.master_for"):
+        make(sentinel.slave_for("main"))
 
 
 def test_a_store_is_itself() -> None:
@@ -63,15 +86,12 @@ def test_a_store_has_its_own_settings(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("store", "reason"),
     [
-        (f"redis+sentinel://u:{SECRET}@h1,h2/main/0", "redis\\+sentinel://.*not a supported URL"),
-        (f"redis+cluster://u:{SECRET}@h", "redis\\+cluster://.*not a supported URL"),
         (f"http://u:{SECRET}@h", "not a supported URL"),
         ("localhost:6379", "'localhost:6379' is not a supported URL"),
         (f"u:{SECRET}@h", "not a supported URL"),
         ("", "not a supported URL"),
-        (redis.Redis(password=SECRET), "use redis\\.asyncio\\.Redis"),
-        (object.__new__(redis.asyncio.RedisCluster), "Redis Cluster are not supported"),
-        (object.__new__(redis.RedisCluster), "Redis Cluster are not supported"),
+        (redis.Redis(password=SECRET), "use redis\\.asyncio\\.Redis\\."),
+        (object.__new__(redis.RedisCluster), "use redis\\.asyncio\\.RedisCluster"),
         (7, "7 is none of these"),
         (True, "True is none of these"),
         (MemoryStore, "MemoryStore'> is none of these"),
