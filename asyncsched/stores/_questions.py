@@ -127,7 +127,8 @@ async def safety(
     """Look for what is unsafe about the server's set-up, once. It may refuse to tell."""
     (reply,) = await server.send([_safety.QUESTION], asking=asking)
     server.was_checked = True
-    return [[_safety.warnings(reply)] for _ in batches]
+    named = f"{server.where}: " if server.address[0] else ""
+    return [[tuple(named + warning for warning in _safety.warnings(reply))] for _ in batches]
 
 
 def _whole(replies: list[Any]) -> Outcome[object]:

@@ -157,8 +157,8 @@ class ClusterBackend:
     async def lose_everything(self) -> None:
         self.cluster.flush()
 
-    async def lose(self, job: str, lock_type: LockType) -> None:
-        key = f"schedule:jobLock:{{{job}}}:{lock_type}"
+    async def lose(self, job: str, lock_type: LockType, tick_us: int = 0) -> None:
+        key = f"schedule:jobLock:{{{job}}}:{lock_type}" + (f":{tick_us}" if lock_type is RUN else "")
         assert self.cluster.owner_of(job).command("DEL", key) == ":1"
 
     async def close(self) -> None:

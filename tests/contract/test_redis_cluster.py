@@ -110,7 +110,8 @@ class TestKeys:
 class TestRoundTrips:
     async def test_jobs_due_together_take_one_for_each_primary(self, store: RedisStore, sent: Any) -> None:
         requests = [tick(now_us(), job=f"job{index}") for index in range(450)]
-        await store.claim(requests)  # the servers learn the scripts, and their clocks are read
+        await store.refresh()  # the servers are found, and looked at
+        await store.claim(requests)  # they learn the scripts
         await store.renew([lease(request, 1, SERVER) for request in requests])
         await store.release([lease(request, 1, SERVER) for request in requests])
         for ask in (

@@ -425,10 +425,10 @@ async def test_who_is_cancelled_while_waiting_for_an_answer_is_cancelled(
 ) -> None:
     store = redis_backend.store()
 
-    async def never(_: Any) -> Any:
+    async def never(_: Any, *, asking: bool = False) -> Any:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(store._link, "send", never)
+    monkeypatch.setattr(store._link.server, "send", never)
     refreshing = asyncio.ensure_future(store.refresh())
     await asyncio.sleep(0)
     refreshing.cancel()

@@ -80,7 +80,7 @@ def test_a_password_alone_is_the_default_users() -> None:
 def test_encryption_is_for_all_of_them(truth: str) -> None:
     query = f"ssl={truth}&ssl_ca_certs=/ca.pem"
     parsed = sentinel_url(f"redis+sentinel://h/main?{query}")
-    expected = {"connection_class": SSLConnection, "ssl_ca_certs": "/ca.pem"}
+    expected = {"connection_class": SSLConnection, "ssl_ca_certs": "/ca.pem", "ssl_check_hostname": True}
 
     assert options_of(parsed.server_url, given="") == expected
     assert options_of(parsed.sentinel_url, given="") == expected
