@@ -10,7 +10,7 @@ Keys of one job, of which every store keeps an equivalent (``docs/cluster.md`` h
     schedule:jobLock:<job>:tick      record: the newest claimed tick; outlives every run
     schedule:jobLock:<job>:open      with ``rerun_on_crash``: the ticks that were granted and have not finished
     schedule:jobLock:<job>:run:<us>  with ``rerun_on_crash``: lease: whose run of that tick is in progress
-    schedule:job:<job>               state that outlives runs: pause, fence floor
+    schedule:job:<job>               state that outlives runs: pause, fence floor, newest granted tick
 """
 
 from __future__ import annotations

@@ -66,6 +66,8 @@ class _JobState:
     """All that is known of one job: the keys that it has in Redis."""
 
     fence: int = 0
+    granted_us: int = 0
+    """The newest tick ever granted: what is left if the record is lost, or has expired."""
     record: _Record | None = None
     locks: dict[_Lock, _Held] = field(default_factory=dict)
     open: dict[int, _Open] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class MemoryStore:
         recorded = (ticking or asking) and request.one_server
         now_us = round(self._clock.time() * 1_000_000)
         record = job.record if recorded else None
-        newest = max(record.tick_us if record else 0, request.remembered_us) if recorded else 0
+        newest = max(record.tick_us if record else 0, request.remembered_us, job.granted_us) if recorded else 0
         mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
 
         if asking:
@@ -176,12 +178,12 @@ class MemoryStore:
             return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
         if request.kind is ClaimKind.RERUN:
             return self._decide_rerun(request, job, now_us)
-        if recorded and (record or request.remembered_us) and request.tick_us <= newest:
+        if recorded and newest and request.tick_us <= newest:
             wait = self._time_left(job, request.tick_us) if request.max_attempts else 0.0
             return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest, wait=wait)
         if ticking and request.tick_us > now_us + AHEAD_US:
             return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now_us) / 1e6, newest_us=newest)
-        if recorded and not record and request.remembered_us:
+        if recorded and not record and not job.granted_us and request.remembered_us:
             return self._consume(request, job, Verdict.LOST_RECORD)
         if LockType.START in _locks_of(request) and LockType.START in job.locks:
             return ClaimAnswer(Verdict.ELSEWHERE)
@@ -238,6 +240,7 @@ class MemoryStore:
             self._write_open(request, job)
         if LockType.SERVER not in locks:
             return ClaimAnswer(Verdict.WON, fence=job.fence)
+        job.granted_us = request.tick_us
         self._write_record(request, job, job.fence, Verdict.WON)
         return ClaimAnswer(Verdict.WON, fence=job.fence, newest_us=request.tick_us)
 

@@ -74,7 +74,8 @@ async def test_a_tick_record_is_forgotten_after_its_retention(backend: Backend, 
     await won(store, tick(now, retain_for=SHORT_TTL))
     await backend.pass_time(SHORT_TTL * 1.5)
 
-    assert await verdict(store, tick(now, "n2:r1")) is Verdict.WON
+    assert await verdict(store, tick(now, "n2:r1")) is Verdict.ELSEWHERE  # the grant is known for ever
+    assert await verdict(store, tick(backend.now_us(), "n2:r2", remembered_us=now)) is Verdict.WON
 
 
 async def test_jobs_do_not_touch_each_other(store: Store, now: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from _contract import OVERLAP, SERVER, SHORT_TTL, decide, lease, start, tick, trigger, verdict, won
+from _contract import OVERLAP, SERVER, SHORT_TTL, TICK, decide, lease, start, tick, trigger, verdict, won
 
 from asyncsched._grants import ClaimAnswer, Renewal, Verdict
 
@@ -54,7 +54,7 @@ async def test_fences_rise_after_every_record_has_expired(backend: Backend, stor
     older = await won(store, request)
     await backend.pass_time(SHORT_TTL * 1.5)
 
-    assert (await won(store, tick(now, "n2:r1"))).fence > older.fence
+    assert (await won(store, tick(backend.now_us(), "n2:r1"))).fence > older.fence
 
 
 async def test_fences_rise_after_a_loss_of_everything(backend: Backend, store: Store, now: int) -> None:
@@ -94,6 +94,27 @@ async def test_a_node_that_remembers_nothing_may_claim_after_a_loss(backend: Bac
     await backend.lose_everything()
 
     assert await verdict(store, tick(now, "n2:r1")) is Verdict.WON
+
+
+async def test_a_record_that_alone_was_lost_repeats_nothing_even_if_nobody_remembers(
+    backend: Backend, store: Store, other: Store, now: int
+) -> None:
+    """A node that has just started, with a clock that is behind, remembers nothing and asks for older ticks."""
+    await won(store, tick(now - 1))
+    await backend.lose("report", TICK)
+
+    assert await verdict(other, tick(now - 2, "n2:r1")) is Verdict.ELSEWHERE
+    assert await verdict(other, tick(now - 1, "n2:r2")) is Verdict.ELSEWHERE
+    assert await verdict(other, tick(now, "n2:r3")) is Verdict.WON
+
+
+async def test_a_record_that_alone_was_lost_costs_no_tick(
+    backend: Backend, store: Store, other: Store, now: int
+) -> None:
+    await won(store, tick(now - 1))
+    await backend.lose("report", TICK)
+
+    assert await verdict(store, tick(now, "n1:r2", remembered_us=now - 1)) is Verdict.WON
 
 
 async def test_a_lost_record_is_not_written_for_a_tick_ahead(backend: Backend, store: Store) -> None:

@@ -47,7 +47,7 @@ async def test_a_ticks_grant(redis_backend: RedisBackend) -> None:
 
     fence = str(answer.fence)
     assert await contents(redis_backend.raw) == {
-        STATE: {"fence": fence},
+        STATE: {"fence": fence, "tick": str(now)},
         LOCKS + "tick": {"tick": str(now), "run": "n1:r1", "fence": fence, "granted": "1"},
         LOCKS + "server": f"n1:r1|{fence}",
         LOCKS + "overlap": f"n1:r1|{fence}",
@@ -68,7 +68,7 @@ async def test_a_consumed_tick(redis_backend: RedisBackend) -> None:
     fence = str(held.fence)
     assert found[LOCKS + "tick"] == {"tick": str(now), "run": "n2:r1", "fence": fence, "granted": "0"}
     assert found[LOCKS + "server"] == f"n1:r1|{fence}"
-    assert found[STATE] == {"fence": fence}
+    assert found[STATE] == {"fence": fence, "tick": str(now - 1)}  # a consumed tick was not granted
     assert await ttl(redis_backend, LOCKS + "tick") == pytest.approx(50, abs=2)
 
 

@@ -1,7 +1,8 @@
 -- Decides a chunk of claims, each job atomically, all by one reading of the server's clock.
 --
 -- KEYS    for each job, in this order, only those that its flags name:
---           state     always    hash: paused, fence (the floor: the newest fence ever granted)
+--           state     always    hash: paused, fence (the floor: the newest fence ever granted), tick (the newest
+--                               tick ever granted: what is left if the record is lost, or has expired)
 --           tick      flag R    hash: tick, run, fence, granted ("1" granted, "0" consumed by an overlap,
 --                               "-1" consumed because the record of earlier ticks was lost)
 --           server    flag R    string "<owner>|<fence>"
@@ -50,12 +51,13 @@ local function integer(text)
   return number <= LARGEST and number or nil
 end
 
--- understood, fence floor, paused
+-- understood, fence floor, paused, newest tick ever granted
 local function read_state(key)
-  local fields = redis.pcall('HMGET', key, 'fence', 'paused')
+  local fields = redis.pcall('HMGET', key, 'fence', 'paused', 'tick')
   if fields.err then return refuse(fields) end
-  local floor = integer(fields[1] or '0')
-  return floor ~= nil, floor, fields[2] and true or false
+  local floor, granted_tick = integer(fields[1] or '0'), integer(fields[3] or '0')
+  local understood = floor and granted_tick and granted_tick <= furthest or false
+  return understood, floor, fields[2] and true or false, granted_tick
 end
 
 -- understood, tick, run, fence, granted (tick is nil without a record)
@@ -100,7 +102,7 @@ end
 -- Reads all keys of the job into it; answers the name of the first key that was not understood.
 local function read(job)
   local ok
-  ok, job.floor, job.paused = read_state(job.state_key)
+  ok, job.floor, job.paused, job.granted_tick = read_state(job.state_key)
   if not ok then return 'state' end
   if job.record_key then
     ok, job.recorded, job.run, job.record_fence, job.granted = read_record(job.record_key)
@@ -182,8 +184,10 @@ local function grant(job)
   if entry and entry.attempt >= LARGEST then return 'corrupt', 'open', 0 end
   local text = string.format('%.0f', fence)
   local value = job.owner .. '|' .. text
-  redis.call('HSET', job.state_key, 'fence', text)
-  if job.record_key then
+  if not job.record_key then
+    redis.call('HSET', job.state_key, 'fence', text)
+  else
+    redis.call('HSET', job.state_key, 'fence', text, 'tick', job.tick_text)
     write_record(job, fence, GRANTED)
     redis.call('SET', job.server_key, value, 'PX', job.lock_ttl_ms)
     job.newest = job.tick
@@ -215,7 +219,7 @@ local function decide(job)
   local corrupt = read(job)
   if corrupt then return 'corrupt', corrupt, 0 end
   local mine = job.recorded == job.tick and job.run == job.owner
-  job.newest = job.record_key and math.max(job.recorded or 0, job.remembered) or 0
+  job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, job.granted_tick) or 0
 
   if job.asking then return 'elsewhere', 0, job.newest end
   if (mine and job.granted == GRANTED) or job.server == job.owner or job.start == job.owner
@@ -225,11 +229,11 @@ local function decide(job)
   if mine then return job.granted == LOST and 'lost_record' or 'overlap', 0, job.newest end
   if job.paused then return 'paused', 0, job.newest end
   if job.again then return decide_rerun(job) end
-  if job.record_key and (job.recorded or job.remembered > 0) and job.tick <= job.newest then
+  if job.record_key and job.newest > 0 and job.tick <= job.newest then
     return 'elsewhere', job.running and time_left(job.run_key) or 0, job.newest
   end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
-  if job.record_key and not job.recorded and job.remembered > 0 then
+  if job.record_key and not job.recorded and job.granted_tick == 0 and job.remembered > 0 then
     write_record(job, job.floor, LOST)
     return 'lost_record', 0, job.tick
   end
