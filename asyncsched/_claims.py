@@ -123,7 +123,19 @@ class Claimer:
         """The newest pending tick wins: give up those that wait, but not one whose answer is on its way."""
         for older in claims[:-1]:
             if older.is_tick and (older.timer is not None or older is not claims[0]):
-                self._give_up(older, SkipReason.STORE_UNAVAILABLE)
+                self._make_way(older)
+
+    def _make_way(self, claim: Claim) -> None:
+        """Give up a tick for one that came due after it. Where that is an earlier one, this one came due by a clock
+        that was wrong, and will again: then it is withdrawn without an account."""
+        claims = claim.state.claims or []
+        later = [other.run for other in claims[claims.index(claim) + 1 :] if other.is_tick]
+        if claim.is_tick and any(run.fire_us < claim.run.fire_us for run in later):
+            self._let_go(claim)
+            self._release_lock(claim)
+            self._close(claim)
+        else:
+            self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
 
     def _make_ready(self, claim: Claim) -> None:
         claim.timer = None
@@ -235,7 +247,7 @@ class Claimer:
         if self._closing or claim.state.retired:
             self._give_up(claim, SkipReason.SHUTTING_DOWN)
         elif self._is_over(claim):
-            self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
+            self._make_way(claim)
         else:
             claim.timer = self._clock.call_later(delay, lambda: self._make_ready(claim))
 
@@ -247,20 +259,24 @@ class Claimer:
         return claim.give_up_at is not None and self._clock.monotonic() >= claim.give_up_at
 
     def _give_up(self, claim: Claim, reason: SkipReason) -> None:
-        if claim.timer is not None:
-            claim.timer.cancel()
-            claim.timer = None
         runs_anyway = reason is SkipReason.STORE_UNAVAILABLE and claim.may_run_unguarded
-        lease = claim.undo_lease() if claim.may_have_won else None
-        if lease is not None:
-            self._give_back(claim, lease, runs_anyway)
+        self._let_go(claim, runs_anyway=runs_anyway)
         if runs_anyway:
             self._ledger.runs_unguarded(claim.run)
             self._start(claim, 0, self._clock.monotonic())
         else:
             self._skip(claim, reason)
 
-    def _give_back(self, claim: Claim, lease: Lease, runs_anyway: bool) -> None:
+    def _let_go(self, claim: Claim, *, runs_anyway: bool = False) -> None:
+        """Ask no more, and give back what may have been won."""
+        if claim.timer is not None:
+            claim.timer.cancel()
+            claim.timer = None
+        lease = claim.undo_lease() if claim.may_have_won else None
+        if lease is not None:
+            self._give_back(claim, lease, runs_anyway=runs_anyway)
+
+    def _give_back(self, claim: Claim, lease: Lease, *, runs_anyway: bool) -> None:
         if runs_anyway:  # so it is not another node's to run again
             self._keeper.give_back(replace(lease, finished=True))
         else:

@@ -4,6 +4,7 @@ go."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -413,6 +414,35 @@ async def test_a_tick_that_is_due_when_a_wrong_clock_is_found_out_is_claimed_onc
         await clock.advance(1)
     assert [event.fire_time.second for event in book.of(events.RunEnded)] == [2]
     assert book.of(events.TickSkipped) == []
+
+
+@pytest.mark.parametrize("wrong_ticks", [1, 2, 3])
+async def test_claims_of_a_wrong_clock_make_way_without_an_account(
+    make: Callable[..., Scheduler], clock: FakeClock, wrong_ticks: int
+) -> None:
+    """Their ticks are still to come, so to book them now would be to book them twice."""
+    store = ScriptedStore(clock, refresh_interval=0.01)
+    store.knows_time = False
+    gate = asyncio.Event()
+
+    async def slow(claim: Callable[..., Any], requests: Any) -> Any:
+        await gate.wait()
+        return await down(claim, requests)
+
+    store.on("claim", slow)
+    scheduler = make(store, clock=Skewed(clock, 60.0), node="ahead")
+    add(scheduler, quick, guarded=True, seconds=5)
+    book = Book(scheduler)
+    async with running(scheduler, clock):
+        await clock.advance(5 * wrong_ticks + 1)  # one is asked, the newest of the others waits
+        store.knows_time = True
+        await clock.advance(5)  # the right tick is due, and waits for the decision of the wrong one
+        gate.set()
+        await clock.advance(90)
+    ticks = Counter(event.fire_time for event in (*book.of(events.RunEnded), *book.of(events.TickSkipped)))
+    given_up = max(0, wrong_ticks - 2)  # those that a newer one replaced while nobody knew better
+    assert sorted(ticks.values()) == [1] * (len(ticks) - given_up) + [2] * given_up
+    assert counted(scheduler)[Outcome.SUCCEEDED] >= 18
 
 
 async def test_a_node_that_learns_the_stores_time_late_finds_what_it_passed_over(
