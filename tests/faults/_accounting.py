@@ -120,8 +120,9 @@ def _account_of_nodes(history: History, result: Account) -> None:
     """Look for ticks that a node passed over in silence, or spoke of twice."""
     booked: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     ahead: dict[tuple[str, str], set[int]] = defaultdict(set)
+    first_answers = _first_answers(history)
     for booking in _bookings(history):
-        if booking.word == "store_unavailable" and booking.at < booking.tick_us / 1e6 - AHEAD:
+        if _is_ahead(booking, first_answers):
             ahead[booking.node, booking.job].add(booking.tick_us)
             result.given_up_ahead += 1
         else:
@@ -136,6 +137,25 @@ def _account_of_nodes(history: History, result: Account) -> None:
             result.booked += len(ticks)
             result.unbooked += [f"{life.node} {spec.name} tick={tick}" for tick in silent]
             result.booked_twice += [f"{life.node} {spec.name} tick={tick}" for tick in twice]
+
+
+def _first_answers(history: History) -> dict[str, float]:
+    """Return when each node first booked a tick as Redis had decided it: before, it may not know Redis' time."""
+    specs, first = history.specs(), dict[str, float]()
+    for booking in history.records.bookings:
+        if specs[booking.job].is_guarded and booking.word not in UNDECIDED:
+            first[booking.node] = min(booking.at, first.get(booking.node, booking.at))
+    return first
+
+
+def _is_ahead(booking: Booking, first_answers: dict[str, float]) -> bool:
+    """Return whether a node gave a tick up that had not come, by a clock that it could not know to be wrong."""
+    has_heard = booking.at > first_answers.get(booking.node, float("inf"))
+    return (
+        booking.word in ("store_unavailable", "missed")
+        and not has_heard
+        and booking.at < booking.tick_us / 1e6 - AHEAD
+    )
 
 
 def _shown(said: Sequence[Booking]) -> str:

@@ -77,6 +77,25 @@ def test_a_tick_that_somebody_accounts_for(forgery: Forgery, tmp_path: Path, wor
     assert (report.breaches, report.figures[f"  {word}"]) == ([], "1")
 
 
+@pytest.mark.parametrize(("has_heard", "ahead_by"), [(False, 0.5), (True, 0.5), (False, 0.05)])
+def test_a_tick_that_a_wrong_clock_gave_up_before_its_time(
+    forgery: Forgery, tmp_path: Path, has_heard: bool, ahead_by: float
+) -> None:
+    """It counts only when it comes due: but a node that has heard of Redis' time must not do that."""
+    if not has_heard:
+        for tick in range(100, TICK):
+            for spec in (SOLO, ALONE):
+                forgery.forget(spec, tick, "a")
+                forgery.book("a", spec, tick, "store_unavailable")
+    forgery.book("a", SOLO, TICK, "store_unavailable", at=TICK - ahead_by)
+    is_right = not has_heard and ahead_by > 0.1
+    report = forgery.report(tmp_path)
+    assert report.figures["ticks given up ahead of their time"] == ("1" if is_right else "0")
+    assert [breach.partition(":")[0] for breach in report.breaches] == (
+        [] if is_right else ["ticks of a node with two accounts"]
+    )
+
+
 def kill(forgery: Forgery, node: str, at: float) -> None:
     """Let a node die, and the other do everything from then on."""
     other = "b" if node == "a" else "a"
