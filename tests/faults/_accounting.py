@@ -152,9 +152,7 @@ def _is_ahead(booking: Booking, first_answers: dict[str, float]) -> bool:
     """Return whether a node gave a tick up that had not come, by a clock that it could not know to be wrong."""
     has_heard = booking.at > first_answers.get(booking.node, float("inf"))
     return (
-        booking.word in ("store_unavailable", "missed")
-        and not has_heard
-        and booking.at < booking.tick_us / 1e6 - AHEAD
+        booking.word in ("store_unavailable", "missed") and not has_heard and booking.at < booking.tick_us / 1e6 - AHEAD
     )
 
 
