@@ -56,7 +56,7 @@ SKIPS = {
     Verdict.LOST_RECORD: SkipReason.STORE_UNAVAILABLE,
     Verdict.EXHAUSTED: SkipReason.ELSEWHERE,
 }
-TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT}
+TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED}
 """Verdicts that come with all that is known of the job's open ticks."""
 
 

@@ -87,7 +87,7 @@ class TestSurvey:
         assert parts.outages == ["lost", "recovered"]
         assert parts.store.called_at[:3] == [0.0, SURVEY_BACKOFF, 2 * SURVEY_BACKOFF]
 
-    @pytest.mark.parametrize("verdict", [Verdict.CORRUPT, Verdict.LATE])
+    @pytest.mark.parametrize("verdict", [Verdict.CORRUPT, Verdict.LATE, Verdict.UNDECIDED])
     async def test_only_those_that_were_not_answered_are_asked_for_again(self, parts: Parts, verdict: Verdict) -> None:
         tick = parts.now_us - SECOND
         parts.store.claims = [[surveyed(), ClaimAnswer(verdict)], [surveyed(tick)]]
@@ -274,7 +274,7 @@ class TestWatching:
 
         assert watched(state) == {run.fire_us}
 
-    @pytest.mark.parametrize("verdict", [Verdict.LATE, Verdict.CORRUPT])
+    @pytest.mark.parametrize("verdict", [Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED])
     async def test_neither_does_an_answer_that_decides_nothing(self, parts: Parts, verdict: Verdict) -> None:
         state = parts.state_again(Work())
         run, _ = parts.submit(state)
