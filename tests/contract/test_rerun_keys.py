@@ -63,7 +63,7 @@ async def test_a_rerun(redis_backend: RedisBackend) -> None:
     assert await value(redis_backend, LOCKS + "open") == {str(now): "2|n2:r1"}
     assert await value(redis_backend, f"{LOCKS}run:{now}") == f"n2:r1|{again.fence}"
     assert await value(redis_backend, LOCKS + "overlap") == f"n2:r1|{again.fence}"
-    assert await value(redis_backend, STATE) == {"fence": str(again.fence)}
+    assert await value(redis_backend, STATE) == {"fence": str(again.fence), "tick": str(now)}
     assert await value(redis_backend, LOCKS + "tick") == record, "the record is the first claim's"
     assert LOCKS + "server" not in await keys(redis_backend)
     assert await ttl(redis_backend, LOCKS + "open") == pytest.approx(900, abs=2)

@@ -14,7 +14,7 @@ from redis.asyncio.connection import SSLConnection
 from asyncsched import Scheduler
 from asyncsched.events import Event, StoreLost
 from asyncsched.exceptions import ConfigurationError, StoreUnavailableError
-from asyncsched.stores._link import _own_client
+from asyncsched.stores._clients import client_of_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ async def test_a_server_that_nobody_vouches_for_stops_only_what_it_guards(
     [("", True), ("?ssl_check_hostname=no", False), ("?ssl_cert_reqs=none", False), ("?ssl_cert_reqs=optional", True)],
 )
 def test_host_names_are_verified_unless_the_url_says_otherwise(query: str, checked: bool) -> None:
-    pool = _own_client(f"rediss://host{query}", 1.0).connection_pool
+    pool = client_of_url(f"rediss://host{query}", 1.0).connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)
 
     assert isinstance(connection, SSLConnection)
