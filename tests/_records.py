@@ -47,6 +47,8 @@ class Booking(NamedTuple):
     word: str
     """An outcome, the reason of a skip, or ``missed``."""
     at: float
+    attempt: int = 1
+    """Above 1: of a run of the tick again, after an interrupted one."""
 
 
 class Missed(NamedTuple):

@@ -125,7 +125,7 @@ def _account_of_nodes(history: History, result: Account) -> None:
         if _is_ahead(booking, first_answers):
             ahead[booking.node, booking.job].add(booking.tick_us)
             result.given_up_ahead += 1
-        else:
+        elif booking.attempt == 1:  # a run again is booked beside what the node said of the tick before
             booked[booking.node, booking.job][booking.tick_us] += 1
     for life in history.records.lives.values():
         ended_at = min(history.deaths.get(life.node, history.until), history.stops.get(life.node, history.until))

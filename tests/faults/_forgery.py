@@ -66,7 +66,9 @@ class Forgery:
             self.add(node, "end", run=run, end=end)
             self.book(node, spec, tick, changes.get("outcome", "succeeded"), at=end, run=run)
 
-    def book(self, node: str, spec: JobSpec, tick: int, word: str, *, at: float | None = None, **run: str) -> None:
+    def book(
+        self, node: str, spec: JobSpec, tick: int, word: str, *, at: float | None = None, **run: str | int
+    ) -> None:
         at = tick + 0.02 if at is None else at
         self.add(node, "booked", node=node, job=spec.name, tick_us=tick * 1_000_000, word=word, at=at, **run)
 

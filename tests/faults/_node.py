@@ -84,12 +84,12 @@ class Bookkeeper:
         self._log.write("stopped", node=event.node, at=time.time())
 
     def _run_ended(self, event: events.RunEnded) -> None:
-        self._book(event, event.kind, event.outcome, run=event.run_id)
+        self._book(event, event.kind, event.outcome, run=event.run_id, attempt=event.attempt)
 
     def _skipped(self, event: events.TickSkipped) -> None:
         self._book(event, event.kind, event.reason)
 
-    def _book(self, event: events.RunEnded | events.TickSkipped, kind: ClaimKind, word: str, **run: str) -> None:
+    def _book(self, event: events.RunEnded | events.TickSkipped, kind: ClaimKind, word: str, **run: str | int) -> None:
         if kind is ClaimKind.TICK:
             tick_us = to_us(event.fire_time)
             self._log.write("booked", node=event.node, job=event.job, tick_us=tick_us, word=word, at=time.time(), **run)

@@ -48,6 +48,13 @@ def test_a_tick_that_one_node_ran_twice(forgery: Forgery, tmp_path: Path) -> Non
     assert_found(forgery, tmp_path, "plain ticks run twice by a node", "ticks of a node with two accounts")
 
 
+def test_a_run_again_is_booked_beside_what_its_node_said_before(forgery: Forgery, tmp_path: Path) -> None:
+    forgery.book(owner(TICK + 1), SOLO, TICK, "succeeded", attempt=2)
+    assert "ticks of a node with two accounts" not in {
+        breach.partition(":")[0] for breach in forgery.report(tmp_path).breaches
+    }
+
+
 def test_a_tick_of_which_nobody_says_anything(forgery: Forgery, tmp_path: Path) -> None:
     forgery.forget(SOLO, TICK)
     assert_found(forgery, tmp_path, "ticks unexplained", "ticks of a node without an account")

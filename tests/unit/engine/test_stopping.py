@@ -215,6 +215,7 @@ async def test_what_is_being_claimed_is_accounted_for(
     scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, book: Book
 ) -> None:
     gate = Gate()
+    store.knows_time = False
     store.on("claim", down, gate)
     scheduler.add_job("retried", quick).per_seconds(10).on_one_server()
     scheduler.add_job("asked", quick).every(10.0001).on_one_server()

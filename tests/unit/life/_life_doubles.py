@@ -31,6 +31,7 @@ class Link:
         self.lost: Callable[[str], BaseException | None] = lambda _: None
         self.calls: Counter[str] = Counter()
         self.closed = 0
+        self.knows_time = True
 
     def down(self, *methods: str) -> None:
         """Answer none of ``methods``; of none at all, if none is named."""
@@ -48,7 +49,7 @@ class Link:
         return answer
 
     def time(self) -> float | None:
-        return self.memory.time()
+        return self.memory.time() if self.knows_time else None
 
     def is_paused(self, job: str) -> bool:
         return self.memory.is_paused(job)

@@ -167,6 +167,7 @@ async def test_a_store_that_is_away_from_the_start(
     scheduler.add_job("plain", nothing).per_seconds(10)
     book = Book(scheduler)
     link.down()
+    link.knows_time = False
     async with scheduler:
         await clock.advance(35)
         assert scheduler.snapshot().store_available is False
