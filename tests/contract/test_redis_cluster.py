@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -246,15 +248,13 @@ class TestClients:
         assert sorted(answer.verdict for answer in answers) == [Verdict.UNDECIDED, Verdict.WON, Verdict.WON]
         assert "the client cancelled it" in next(answer.detail for answer in answers if answer.detail)
 
-    async def test_a_user_with_just_the_listed_commands_and_keys_suffices(
-        self, cluster: RedisCluster, connect: Any
-    ) -> None:
-        outside = ["evalsha", "eval", "time", "smembers", "wait", "cluster|slots", "asking"]
-        inside = ["get", "set", "del", "pexpire", "hmget", "hget", "hset", "hdel", "sadd", "srem"]
-        words = ["on", ">s3cr3t", "resetkeys", "~schedule:job*", "-@all", *(f"+{name}" for name in outside + inside)]
+    async def test_the_documented_user_suffices(self, cluster: RedisCluster, connect: Any) -> None:
+        page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+        (line,) = re.findall(r"^ACL SETUSER asyncsched (.*)$", page, re.MULTILINE)
+        (more,) = re.findall(r"needs two commands more than the .* line\]\(.*\) has: `(.*)`", page)
         for primary in cluster.primaries:
-            assert primary.command("ACL", "SETUSER", "scheduler", "reset", *words) == "+OK"
-        store = connect(cluster.url.replace("://", "://scheduler:s3cr3t@"))
+            assert primary.command("ACL", "SETUSER", "scheduler", "reset", *line.split(), *more.split()) == "+OK"
+        store = connect(cluster.url.replace("://", "://scheduler:secret@"), prefix="shop:")
         try:
             for primary in cluster.primaries:
                 held = await won(store, tick(now_us(), job=cluster.job_of(primary), no_overlap=True), SERVER, OVERLAP)
