@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncsched._claim import Claim
@@ -111,6 +112,9 @@ class Claimer:
         state.claims.append(claim)
         if claim.is_tick:
             self._replace_older_ticks(state.claims)
+        elif run.kind is ClaimKind.TRIGGER:  # the one that it waits for may be tried for an hour
+            give_up = partial(self._give_up, claim, SkipReason.STORE_UNAVAILABLE)
+            claim.timer = self._clock.call_later(TRIGGER_PATIENCE, give_up)
         return claim
 
     def _give_up_at(self, state: JobState, run: Run, late_by: float) -> float | None:
@@ -138,6 +142,8 @@ class Claimer:
             self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
 
     def _make_ready(self, claim: Claim) -> None:
+        if claim.timer is not None:
+            claim.timer.cancel()
         claim.timer = None
         self._ready.append(claim)
         self._wanted.set()

@@ -124,6 +124,8 @@ class Engine:
         state = JobState(job, job.freeze(defaults))
         self.states[job.name] = state
         now = now_us(self._clock)
+        if self._store.time() is not None:
+            state.decided_us = now - self._lag_us()  # what lies before is not this job's, should both clocks step back
         self._set_next(state, None if state.step is None else self._step(state, now))
         if state.step is not None and state.next_us is None:
             self._logger.warning("job=%s has no fire time in the future", job.name)

@@ -336,9 +336,9 @@ async def test_a_waiting_trigger_is_not_replaced_by_ticks(
     store.on("claim", gate)
     scheduler.add_job("a", quick).per_seconds(10).on_one_server()
     async with running(scheduler, clock):
-        await clock.advance(10)
+        await clock.advance(18)
         asked = asyncio.ensure_future(scheduler.trigger("a"))
-        await clock.advance(10)
+        await clock.advance(3)
         gate.open()
         await clock.advance(1)
         assert (await asked).outcome is Outcome.SUCCEEDED

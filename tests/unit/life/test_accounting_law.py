@@ -207,6 +207,16 @@ def test_the_same_at_length(jobs: list[Plan], skew: int, steps: list[tuple[str, 
     lived(jobs, skew, steps).check()
 
 
+def test_both_clocks_step_back_while_the_first_tick_is_undecided() -> None:
+    jobs = [Plan(5, False, True, None, "good", None)]
+    lived(jobs, 0, [("advance", 4), ("down", 0), ("advance", 1), ("shift", -100), ("up", 0)]).check()
+
+
+def test_a_triggered_run_does_not_wait_for_ever_behind_an_undecided_tick() -> None:
+    jobs = [Plan(7, True, True, None, "good", 3600)]
+    lived(jobs, 0, [("advance", 4), ("down", 0), ("advance", 4), ("shift", -200), ("trigger", 0)]).check()
+
+
 def test_the_law_can_see_a_tick_that_was_dropped() -> None:
     history = lived([Plan(5, True, False, None, "good", None)], 0, [("advance", 61)])
     history.check()
