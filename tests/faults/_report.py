@@ -113,15 +113,26 @@ def _tell_lateness(result: Report, history: History, runs: list[RunRecord]) -> N
     calm = [run for run in undelayed if int(run.tick) not in busy]
     result.figures["lateness of all runs"] = _percentiles(undelayed)
     result.figures["lateness far from any fault"] = _percentiles(calm)
-    excused = defaultdict(list)
+    result.figures["longest stall of a node, not made"] = f"{_longest_stall(history):.2f} s"
+
+
+def _longest_stall(history: History) -> float:
+    """Return for how long an event loop stood still without a fault that explains it."""
+    explained = defaultdict(list)
     for fault in history.faults:
-        excused[fault.node].append(fault)
-    stalls = [
-        stall.seconds
-        for stall in history.records.stalls
-        if not any(fault.touches(stall.at - stall.seconds, stall.at) for fault in excused[stall.node])
-    ]
-    result.figures["longest stall of a node, not made"] = f"{max(stalls, default=0.0):.2f} s"
+        explained[fault.node].append((fault.since, fault.until))
+    for block in history.records.blocks:
+        explained[block.node].append((block.since, block.until))
+    return max(
+        (
+            stall.seconds
+            for stall in history.records.stalls
+            if not any(
+                since <= stall.at and stall.at - stall.seconds <= until for since, until in explained[stall.node]
+            )
+        ),
+        default=0.0,
+    )
 
 
 def _seconds_near_faults(history: History) -> set[int]:
