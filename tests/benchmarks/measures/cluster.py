@@ -1,0 +1,24 @@
+"""Three processes and one Redis, jobs due each second of which each tick belongs to one process."""
+
+from __future__ import annotations
+
+from benchmarks.measures._local import Order
+from benchmarks.measures._trial import Trial, run_trial
+
+
+def trial_of(order: Order, jobs: int, window: int) -> Trial:
+    """Return the trial that the order asks for, at one number of jobs."""
+    options = order.get("options", {})
+    return Trial(
+        order["contestant"],
+        jobs=jobs,
+        window=window,
+        groups=options.get("groups", 1),
+        extra=tuple(options.get("extra", ())),
+        startup=options.get("startup", 3.0) + jobs * options.get("startup_us", 200) / 1e6,
+    )
+
+
+def measure(order: Order) -> dict[str, float]:
+    params = order["params"]
+    return run_trial(trial_of(order, params["jobs"], params["window"])).values()

@@ -1,0 +1,91 @@
+"""Owns one node of a measured cluster, a process: ``python -m benchmarks.node '{"contestant": …}'``.
+
+It notes which job started when, and its own CPU time over the window that all nodes share; at the end it writes both to
+the file that its order names, and ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from array import array
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measures._local import sleep_until
+
+SECOND_NS = 1_000_000_000
+
+
+class Node:
+    """What a contestant's ``serve`` is given.
+
+    Attributes:
+        url: of the Redis.
+        index, nodes: which node of how many.
+        role: ``"node"``, or the name of an extra process that the contestant needs.
+        phases: for each job, the part of the second at which it is due.
+    """
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.url: str = order["url"]
+        self.index: int = order["index"]
+        self.nodes: int = order["nodes"]
+        self.role: str = order["role"]
+        jobs, groups = order["jobs"], order["groups"]
+        self.phases = [number % groups / groups for number in range(jobs)]
+        self.starts, self.jobs = array("q"), array("l")
+
+    def handler(self, job: int) -> Callable[[], Awaitable[None]]:
+        """Return the handler of one job: it notes the start."""
+        note_start, note_job, time_ns = self.starts.append, self.jobs.append, time.time_ns
+
+        async def handler() -> None:
+            note_start(time_ns())
+            note_job(job)
+
+        handler.__name__ = handler.__qualname__ = f"job_{job}"
+        return handler
+
+
+async def _live(order: dict[str, Any]) -> None:
+    node = Node(order)
+    contestant = importlib.import_module(f"benchmarks.contestants.{order['contestant']}")
+    serving = asyncio.ensure_future(contestant.serve(node))
+    serving.add_done_callback(_ended)
+    begin, end = order["begin"], order["end"]
+    gc.collect()
+    await sleep_until(begin)
+    cpu = time.process_time()
+    await sleep_until(end)
+    cpu = time.process_time() - cpu
+    await sleep_until(end + order["patience"])
+    folder = Path(order["folder"])
+    name = f"{order['index']}-{order['role']}"
+    (folder / f"{name}.starts").write_bytes(node.starts.tobytes())
+    (folder / f"{name}.jobs").write_bytes(node.jobs.tobytes())
+    (folder / f"{name}.json").write_text(json.dumps({"cpu": cpu}))
+
+
+def _ended(serving: asyncio.Future[None]) -> None:
+    if not serving.cancelled() and (error := serving.exception()) is not None:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def main() -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_live(json.loads(sys.argv[1])))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
