@@ -118,6 +118,8 @@ BARS: tuple[Bar, ...] = (
     Bar("idle with 100 jobs an hour away: CPU", "idle", "100 jobs", "cpu_percent", at_most=0.1, unit="%"),
     Bar("idle: wake-ups per second", "idle", "100 jobs", "wakeups", at_most=2),
     *_cluster(),
-    Bar("`import asyncsched` above a bare interpreter", "import", "import", "above_ms", at_most=70, unit="ms"),
+    Bar(
+        "`import asyncsched`: CPU time above a bare interpreter", "import", "import", "above_ms", at_most=70, unit="ms"
+    ),
     Bar("`redis` imported by it", "import", "import", "redis", at_most=0),
 )

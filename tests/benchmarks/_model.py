@@ -1,4 +1,4 @@
-"""Owns the words of the benchmarks: scenarios, their cases, contestants and metrics, and one measurement. Plain data."""
+"""Owns the words of the benchmarks: scenarios, their cases, contestants and metrics, one measurement. Plain data."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The contestants, one module each: a class ``Contest`` that registers periodic jobs in one process, or, in the modules
-``cluster_*``, a coroutine ``serve`` that is one node of a cluster. ``docs/benchmarks.md`` says how each is configured."""
+``cluster_*``, a coroutine ``serve`` that is one node of a cluster. ``docs/benchmarks.md`` says how each is set up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit: a heap, one sleep, and a task for each start. It supervises nothing, counts nothing, misses what is late."""
+"""The limit: a heap, one sleep, and a task for each start. It supervises nothing and counts nothing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The limit in a cluster: a bare loop that asks with one script call for everything that is due, and starts what it won.
-No lease, no fence, no second try."""
+"""The limit in a cluster: a bare loop that asks with one script call for everything that is due, and starts what it
+won. No lease, no fence, no second try."""
 
 from __future__ import annotations
 

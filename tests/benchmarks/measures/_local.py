@@ -36,7 +36,9 @@ def make_contest(order: Order) -> LocalContest:
     return contest
 
 
-async def register(contest: LocalContest, handlers: Iterable[Handler], grid: Callable[[int], float], every: float) -> None:
+async def register(
+    contest: LocalContest, handlers: Iterable[Handler], grid: Callable[[int], float], every: float
+) -> None:
     """Add a job for each handler; ``grid`` gives the first fire time of the one with that number."""
     for number, handler in enumerate(handlers):
         added = contest.add(handler, grid(number), every)

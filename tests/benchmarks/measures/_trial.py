@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _redis_server import RedisServer
+
 from benchmarks._ratios import percentile
 from benchmarks.measures._redis import calls_between, command_counts
 
@@ -99,9 +100,7 @@ def _observe(trial: Trial, server: RedisServer, folder: Path) -> Outcome:
     return _judge(trial, folder, round(begin * SECOND_NS), commands, scripts)
 
 
-def _start(
-    trial: Trial, server: RedisServer, folder: Path, begin: float, end: float
-) -> list[subprocess.Popen[str]]:
+def _start(trial: Trial, server: RedisServer, folder: Path, begin: float, end: float) -> list[subprocess.Popen[str]]:
     processes = []
     for index, role in enumerate(["node"] * trial.nodes + list(trial.extra)):
         order: dict[str, Any] = {

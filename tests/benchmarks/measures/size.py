@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from _redis_server import RedisServer
+
 from asyncsched import Scheduler
 from benchmarks._ratios import percentile
 from benchmarks.measures._local import Order, run_loop, sleep_until

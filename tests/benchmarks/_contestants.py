@@ -1,0 +1,75 @@
+"""Owns the list of contestants. What each does stands in ``contestants/``, why it is set up so in
+``docs/benchmarks.md``."""
+
+from __future__ import annotations
+
+from benchmarks._bars import APS3, BARE
+from benchmarks._model import OURS, Contestant
+
+BURST_SETUP = {"apscheduler3": 150, "apscheduler4": 500, "aiocron": 150, "schedule": 100}
+"""Microseconds to allow for registering one job before a burst."""
+
+ours = Contestant(OURS, "ours", "asyncsched")
+ours_uvloop = Contestant("asyncsched, uvloop", "ours", "asyncsched", needs="uvloop", loop="uvloop")
+bare = Contestant(BARE, "limit", "bare")
+bare_uvloop = Contestant("bare loop, uvloop", "limit", "bare", needs="uvloop", loop="uvloop")
+call_at = Contestant("loop.call_at", "limit", "call_at")
+aps3 = Contestant(APS3, "peer", "apscheduler3", needs="apscheduler3")
+aps4 = Contestant("APScheduler 4 alpha", "peer", "apscheduler4", needs="apscheduler4", quick=False)
+aiocron = Contestant("aiocron", "peer", "aiocron", needs="aiocron", quick=False)
+schedule = Contestant("schedule", "peer", "schedule", needs="schedule", quick=False)
+
+LOCAL = (ours, bare, aps3, aps4, aiocron, schedule)
+
+EAGER = (
+    Contestant("asyncsched, not eager", "ours", "asyncsched"),
+    Contestant("asyncsched, eager", "ours", "asyncsched", loop="eager"),
+    Contestant(BARE, "limit", "bare"),
+    Contestant("bare loop, eager", "limit", "bare", loop="eager"),
+)
+
+CRON = (
+    Contestant(OURS, "ours", "asyncsched"),
+    Contestant("cronsim", "limit", "cronsim"),
+    Contestant("croniter", "peer", "croniter", needs="croniter"),
+)
+
+IMPORTS = tuple(
+    Contestant(name, kind, "", needs=needs, options={"package": package})
+    for name, kind, needs, package in (
+        (OURS, "ours", None, "asyncsched"),
+        ("asyncio alone", "limit", None, "asyncio"),
+        (APS3, "peer", "apscheduler3", "apscheduler.schedulers.asyncio"),
+        ("APScheduler 4 alpha", "peer", "apscheduler4", "apscheduler"),
+        ("aiocron", "peer", "aiocron", "aiocron"),
+        ("schedule", "peer", "schedule", "schedule"),
+    )
+)
+
+SCRIPT = "bare loop, one script a batch"
+CLUSTER = (
+    Contestant(OURS, "ours", "cluster_asyncsched"),
+    Contestant(SCRIPT, "limit", "cluster_bare"),
+    Contestant("static partition", "limit", "cluster_partition"),
+    Contestant(
+        "taskiq",
+        "peer",
+        "cluster_taskiq",
+        needs="taskiq",
+        options={"extra": ["scheduler"], "startup": 6.0},
+        quick=False,
+    ),
+    Contestant("docket", "peer", "cluster_docket", needs="docket", options={"startup": 6.0}, quick=False),
+    Contestant("arq", "peer", "cluster_arq", needs="arq", options={"startup": 4.0}, quick=False),
+    Contestant("SAQ", "peer", "cluster_saq", needs="saq", options={"startup": 4.0}, quick=False),
+    Contestant("streaq", "peer", "cluster_streaq", needs="streaq", options={"startup": 5.0}, quick=False),
+)
+
+SPREAD = {"groups": 100, "startup_us": 150}
+CLIMB = (
+    Contestant(OURS, "ours", "cluster_asyncsched", options=SPREAD),
+    Contestant(SCRIPT, "limit", "cluster_bare", options=SPREAD),
+    Contestant("static partition", "limit", "cluster_partition", options=SPREAD),
+    Contestant("asyncsched, all on the second", "ours", "cluster_asyncsched"),
+    *(each for each in CLUSTER if each.kind == "peer"),
+)
