@@ -56,16 +56,16 @@ CLUSTER = (
         "peer",
         "cluster_taskiq",
         needs="taskiq",
-        options={"extra": ["scheduler"], "startup": 6.0},
+        options={"extra": ["scheduler"], "settle": 3.5},
         quick=False,
     ),
-    Contestant("docket", "peer", "cluster_docket", needs="docket", options={"startup": 6.0}, quick=False),
-    Contestant("arq", "peer", "cluster_arq", needs="arq", options={"startup": 4.0}, quick=False),
-    Contestant("SAQ", "peer", "cluster_saq", needs="saq", options={"startup": 4.0}, quick=False),
-    Contestant("streaq", "peer", "cluster_streaq", needs="streaq", options={"startup": 5.0}, quick=False),
+    Contestant("docket", "peer", "cluster_docket", needs="docket", options={"settle": 3.5}, quick=False),
+    Contestant("arq", "peer", "cluster_arq", needs="arq", options={"settle": 2.5}, quick=False),
+    Contestant("SAQ", "peer", "cluster_saq", needs="saq", options={"settle": 2.5}, quick=False),
+    Contestant("streaq", "peer", "cluster_streaq", needs="streaq", options={"settle": 2.5}, quick=False),
 )
 
-SPREAD = {"groups": 100, "startup_us": 150}
+SPREAD = {"groups": 100}
 CLIMB = (
     Contestant(OURS, "ours", "cluster_asyncsched", options=SPREAD),
     Contestant(SCRIPT, "limit", "cluster_bare", options=SPREAD),

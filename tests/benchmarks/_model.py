@@ -93,6 +93,8 @@ class Measurement:
     round: int
     values: Value = field(default_factory=dict)
     why: str = ""
+    took: float = 0.0
+    """Seconds, the contestant's start and preparations included."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

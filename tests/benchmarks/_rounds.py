@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,9 @@ def measure_all(plan: Plan, tell: Callable[[Measurement], None]) -> list[Measure
             measurement = Measurement(scenario.name, case.name, contestant.name, index)
             measurement.why = excluded(plan, scenario, case, contestant)
             if not measurement.why:
+                began_at = time.monotonic()
                 answer = _ask(plan, scenario, case, contestant)
+                measurement.took = round(time.monotonic() - began_at, 1)
                 measurement.values = answer.get("values", {})
                 measurement.why = answer.get("why", "")
             measurements.append(measurement)

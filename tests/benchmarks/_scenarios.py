@@ -217,9 +217,9 @@ SCENARIOS = (
 def climb_steps(contestant: str, *, quick: bool) -> tuple[int, ...]:
     """Return the numbers of jobs that a contestant climbs through."""
     if contestant == OURS:
-        return (5_000, 10_000, 20_000) if quick else (2_000, 5_000, 7_500, 10_000, 15_000, 20_000, 30_000, 40_000)
+        return (1_000, 5_000, 20_000) if quick else (1_000, 2_000, 4_000, 6_000, 8_000, 10_000, 15_000, 20_000, 30_000)
     if contestant == who.SCRIPT:
         return (20_000, 40_000) if quick else (20_000, 30_000, 40_000, 50_000, 60_000, 80_000)
     if contestant == "static partition":
-        return (60_000,) if quick else (40_000, 60_000, 80_000, 100_000, 120_000)
-    return (1_000, 4_000) if quick else (100, 200, 500, 1_000, 2_000, 4_000, 8_000)
+        return (40_000,) if quick else (40_000, 60_000, 80_000, 100_000, 120_000)
+    return (500,) if quick else (100, 200, 500, 1_000, 2_000, 4_000, 8_000)

@@ -1,7 +1,7 @@
 """Owns one node of a measured cluster, a process: ``python -m benchmarks.node '{"contestant": …}'``.
 
 It notes which job started when, and its own CPU time over the window that all nodes share; at the end it writes both to
-the file that its order names, and ends at once.
+files in the folder that its order names, and ends at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 
 from benchmarks.measures._local import sleep_until
 
-SECOND_NS = 1_000_000_000
+POLL = 0.05
+"""Seconds between two looks for the window."""
 
 
 class Node:
@@ -41,6 +42,19 @@ class Node:
         jobs, groups = order["jobs"], order["groups"]
         self.phases = [number % groups / groups for number in range(jobs)]
         self.starts, self.jobs = array("q"), array("l")
+        self._folder = Path(order["folder"])
+
+    def ready(self) -> None:
+        """Say that all jobs are registered. A contestant calls this just before it begins to serve."""
+        (self._folder / f"{self.index}.ready").touch()
+
+    async def window(self) -> tuple[float, float]:
+        """Return when the window begins and ends (wall seconds), once all nodes are ready."""
+        file = self._folder / "window"
+        while not file.exists():
+            await asyncio.sleep(POLL)
+        begin, end = map(float, file.read_text().split())
+        return begin, end
 
     def handler(self, job: int) -> Callable[[], Awaitable[None]]:
         """Return the handler of one job: it notes the start."""
@@ -59,7 +73,7 @@ async def _live(order: dict[str, Any]) -> None:
     contestant = importlib.import_module(f"benchmarks.contestants.{order['contestant']}")
     serving = asyncio.ensure_future(contestant.serve(node))
     serving.add_done_callback(_ended)
-    begin, end = order["begin"], order["end"]
+    begin, end = await node.window()
     gc.collect()
     await sleep_until(begin)
     cpu = time.process_time()

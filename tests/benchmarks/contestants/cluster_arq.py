@@ -35,4 +35,5 @@ async def serve(node: Node) -> None:
         poll_delay=POLL,
         log_results=False,
     )
+    node.ready()
     await worker.async_run()

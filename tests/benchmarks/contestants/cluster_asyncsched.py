@@ -16,4 +16,5 @@ async def serve(node: Node) -> None:
             added.every(1, anchor=datetime.fromtimestamp(phase, UTC))
         else:
             added.per_seconds(1)
+    node.ready()
     await scheduler.run(signals=())

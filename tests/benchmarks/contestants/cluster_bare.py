@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
+from benchmarks.measures._local import sleep_until
 from benchmarks.node import Node
 
 CLAIM = """
@@ -44,8 +45,8 @@ async def each_batch(groups: list[tuple[float, list[int]]], due: Callable[[float
     while True:
         for phase, jobs in groups:
             at = second + phase
-            while (left := at - time.time()) > 0:
-                await asyncio.sleep(left)
+            await asyncio.sleep(max(0.0, at - time.time()))  # a turn for the others, also when late
+            await sleep_until(at)
             due(at, jobs)
         second += 1
 
@@ -69,4 +70,5 @@ async def serve(node: Node) -> None:
             asking.add(task)
             task.add_done_callback(asking.discard)
 
+    node.ready()
     await each_batch(grouped(node), due)

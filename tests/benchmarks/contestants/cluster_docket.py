@@ -24,6 +24,7 @@ async def serve(node: Node) -> None:
     async with Docket(name="bench", url=node.url) as docket:
         for job in range(len(node.phases)):
             docket.register(_task(node.handler(job), f"job_{job}"))
+        node.ready()
         async with Worker(
             docket,
             name=f"node-{node.index}",

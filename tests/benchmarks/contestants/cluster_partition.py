@@ -17,4 +17,5 @@ async def serve(node: Node) -> None:
         for job in jobs:
             create_task(handlers[job]())
 
+    node.ready()
     await each_batch(own, due)

@@ -28,4 +28,5 @@ async def serve(node: Node) -> None:
         concurrency=100,
     )
     worker.SIGNALS = []
+    node.ready()
     await worker.start()

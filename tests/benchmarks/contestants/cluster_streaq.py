@@ -20,4 +20,5 @@ async def serve(node: Node) -> None:
     worker = Worker(redis_url=node.url, concurrency=100, handle_signals=False, id=f"node-{node.index}")
     for job in range(len(node.phases)):
         worker.cron("* * * * * * *", name=f"job-{job}", silent=True)(_task(node.handler(job)))
+    node.ready()
     await worker.run_async()

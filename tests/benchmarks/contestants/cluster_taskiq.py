@@ -30,6 +30,7 @@ async def serve(node: Node) -> None:
         broker.register_task(
             _task(node.handler(job)), task_name=f"job-{job}", schedule=[{"interval": timedelta(seconds=1)}]
         )
+    node.ready()
     if node.role == "node":
         await broker.startup()
         await run_receiver_task(broker)

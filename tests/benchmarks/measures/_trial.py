@@ -22,6 +22,7 @@ from benchmarks.measures._redis import calls_between, command_counts
 SECOND_NS = 1_000_000_000
 EARLY_NS = 5_000_000
 """A start that is this close to the next tick was early for that one."""
+READY_TIMEOUT = 60.0
 PATIENCE = 0.9
 """Seconds after the window in which late starts of its ticks still count."""
 
@@ -31,6 +32,7 @@ class Trial:
     """What is set up.
 
     Attributes:
+        settle: seconds from the moment that all nodes are ready to the window.
         groups: the jobs are due at this many instants, spread evenly over the second.
         extra: the roles of further processes that the contestant needs.
     """
@@ -41,7 +43,7 @@ class Trial:
     nodes: int = 3
     groups: int = 1
     extra: tuple[str, ...] = ()
-    startup: float = 3.0
+    settle: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Outcome:
         fires = max(1, self.fires)
         return {
             "wrong": self.lost + self.repeated,
+            "lost": self.lost,
+            "repeated": self.repeated,
             "p50_ms": percentile(self.late_ns, 0.5) / 1e6,
             "p99_ms": percentile(self.late_ns, 0.99) / 1e6,
             "max_ms": max(self.late_ns) / 1e6,
@@ -81,11 +85,14 @@ def run_trial(trial: Trial) -> Outcome:
 
 
 def _observe(trial: Trial, server: RedisServer, folder: Path) -> Outcome:
-    # between two ticks: a window's ends must not cut a burst in two
-    begin = math.ceil(time.time() + trial.startup) - 0.5 / trial.groups
-    end = begin + trial.window
-    processes = _start(trial, server, folder, begin, end)
+    processes = _start(trial, server, folder)
     try:
+        _wait_ready(folder, processes)
+        # between two ticks: a window's ends must not cut a burst in two
+        begin = math.ceil(time.time() + trial.settle) - 0.5 / trial.groups
+        end = begin + trial.window
+        (folder / "window.new").write_text(f"{begin!r} {end!r}")
+        (folder / "window.new").rename(folder / "window")
         _wait_until(begin, processes)
         before = command_counts(server)
         _wait_until(end, processes)
@@ -100,7 +107,7 @@ def _observe(trial: Trial, server: RedisServer, folder: Path) -> Outcome:
     return _judge(trial, folder, round(begin * SECOND_NS), commands, scripts)
 
 
-def _start(trial: Trial, server: RedisServer, folder: Path, begin: float, end: float) -> list[subprocess.Popen[str]]:
+def _start(trial: Trial, server: RedisServer, folder: Path) -> list[subprocess.Popen[str]]:
     processes = []
     for index, role in enumerate(["node"] * trial.nodes + list(trial.extra)):
         order: dict[str, Any] = {
@@ -111,8 +118,6 @@ def _start(trial: Trial, server: RedisServer, folder: Path, begin: float, end: f
             "role": role,
             "jobs": trial.jobs,
             "groups": trial.groups,
-            "begin": begin,
-            "end": end,
             "patience": PATIENCE,
             "folder": str(folder),
         }
@@ -121,6 +126,16 @@ def _start(trial: Trial, server: RedisServer, folder: Path, begin: float, end: f
             subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(folder / f"{index}.err").open("w"), text=True)
         )
     return processes
+
+
+def _wait_ready(folder: Path, processes: list[subprocess.Popen[str]]) -> None:
+    give_up_at = time.monotonic() + READY_TIMEOUT
+    while len(list(folder.glob("*.ready"))) < len(processes):
+        for process in processes:
+            _check(process)
+        if time.monotonic() > give_up_at:
+            raise RuntimeError(f"not all nodes were ready within {READY_TIMEOUT:g} s")
+        time.sleep(0.05)
 
 
 def _wait_until(wall: float, processes: list[subprocess.Popen[str]]) -> None:

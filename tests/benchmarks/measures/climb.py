@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 from benchmarks.measures._local import Order
@@ -17,7 +18,12 @@ def measure(order: Order) -> dict[str, float]:
     reached, values = 0, {"p99_ms": 0.0, "cpu_us": 0.0}
     for jobs in order["params"]["steps"]:
         for _ in range(TRIES):
-            outcome = run_trial(trial_of(order, jobs, order["params"]["window"])).values()
+            try:
+                outcome = run_trial(trial_of(order, jobs, order["params"]["window"])).values()
+            except (RuntimeError, subprocess.TimeoutExpired) as error:  # nothing was started, or nobody came to an end
+                sys.stderr.write(f"{order['contestant']} {jobs}: {error}\n")
+                passed = False
+                continue
             sys.stderr.write(f"{order['contestant']} {jobs}: {outcome}\n")
             passed = not outcome["wrong"] and outcome["p99_ms"] <= LATE_MS
             if passed:

@@ -15,7 +15,7 @@ def trial_of(order: Order, jobs: int, window: int) -> Trial:
         window=window,
         groups=options.get("groups", 1),
         extra=tuple(options.get("extra", ())),
-        startup=options.get("startup", 3.0) + jobs * options.get("startup_us", 200) / 1e6,
+        settle=options.get("settle", 1.5),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks make of their measurements: medians, paired ratios, bars, what became slower. Measures nothing."""
+"""What the benchmarks make of their measurements: medians, ratios, bars, and what became slower. Measures nothing."""
 
 from __future__ import annotations
 
