@@ -22,7 +22,7 @@ def describe(main: Environment, eager: Environment | None) -> dict[str, Any]:
         "python": _dotted(main.version),
         "python_eager": None if eager is None else _dotted(eager.version),
         "redis_server": _first_line(["redis-server", "--version"]),
-        "commit": _first_line(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]),
+        "commit": _first_line(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]),
         "peers": main.versions(),
     }
 

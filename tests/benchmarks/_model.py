@@ -35,13 +35,20 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Case:
-    """One size of a scenario; ``only`` names the contestants that can do it, if not all can, and ``why`` says why."""
+    """One size of a scenario.
+
+    Attributes:
+        quick: whether the quick form has it.
+        without: the contestants that are not measured at this size, and ``why``.
+        peer_rounds: in place of the scenario's.
+    """
 
     name: str
     params: dict[str, Any] = field(default_factory=dict)
     quick: bool = True
     without: tuple[str, ...] = ()
     why: str = ""
+    peer_rounds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,12 @@ class Plan:
     main: Environment
     eager: Environment | None
 
-    def rounds_of(self, scenario: Scenario, contestant: Contestant) -> int:
+    def rounds_of(self, scenario: Scenario, case: Case, contestant: Contestant) -> int:
         """Return in how many rounds the contestant takes part."""
         rounds = self.rounds or (scenario.quick_rounds if self.quick else scenario.rounds)
-        return min(rounds, 1 if self.quick else scenario.peer_rounds) if contestant.kind == "peer" else rounds
+        if contestant.kind != "peer":
+            return rounds
+        return min(rounds, 1 if self.quick else case.peer_rounds or scenario.peer_rounds)
 
     def environment(self, scenario: Scenario) -> Environment | None:
         """Return where the scenario runs."""
@@ -68,11 +70,11 @@ def measure_all(plan: Plan, tell: Callable[[Measurement], None]) -> list[Measure
 
 def turns(plan: Plan, scenario: Scenario) -> Iterator[tuple[Case, Contestant, int]]:
     """Yield who is measured when."""
-    most = max(plan.rounds_of(scenario, contestant) for contestant in scenario.contestants)
+    most = max(plan.rounds_of(scenario, case, each) for case in scenario.cases for each in scenario.contestants)
     for index in range(most):
         for case in scenario.cases:
             for contestant in rotated(scenario.contestants, index):
-                if index < plan.rounds_of(scenario, contestant) and (index == 0 or runs(plan, case, contestant)):
+                if index < plan.rounds_of(scenario, case, contestant) and (index == 0 or runs(plan, case, contestant)):
                     yield case, contestant, index
 
 

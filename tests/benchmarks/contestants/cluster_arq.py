@@ -1,4 +1,4 @@
-"""arq: each job a unique ``cron`` of every second, at its very beginning, polled every 50 ms instead of every 500."""
+"""arq: each job a unique ``cron`` of every second, at its very beginning, polled every 100 ms instead of every 500."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arq.worker import Worker
 
 from benchmarks.node import Node
 
-POLL = 0.05
+POLL = 0.1
 
 
 def _job(handler: Callable[[], Awaitable[None]]) -> Callable[[dict[Any, Any]], Awaitable[None]]:

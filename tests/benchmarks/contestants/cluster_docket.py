@@ -1,4 +1,4 @@
-"""docket: each job a ``Cron`` task of every second, on workers that look for due tasks every 20 ms."""
+"""docket: each job a ``Cron`` task of every second, on workers of 20 tasks that look for due ones every 20 ms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def serve(node: Node) -> None:
         async with Worker(
             docket,
             name=f"node-{node.index}",
-            concurrency=100,
+            concurrency=20,
             minimum_check_interval=CHECK,
             scheduling_resolution=CHECK,
         ) as worker:
