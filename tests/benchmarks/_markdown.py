@@ -48,37 +48,46 @@ def _of_bar(bar: Bar, spread: Spread | None) -> str:
 
 
 def scenario_table(scenario: Scenario, results: Results) -> str:
-    """Return a row for each case, contestant and metric."""
-    limit = "" if scenario.limit is None else f" x {scenario.limit} |"
-    lines = [f"| case | contestant | measure | median |{limit}", "| --- | --- | --- | --- |" + " --- |" * bool(limit)]
+    """Return a row for each case and contestant; where there is a limit, each value with its ratio to it."""
+    titles = ["case", "contestant", *(_title(metric) for metric in scenario.metrics)]
+    lines = [_line(titles), _line(["---"] * len(titles))]
     for case in scenario.cases:
         reasons = {results.why(scenario.name, case.name, contestant.name) for contestant in scenario.contestants}
         if len(reasons) == 1 and reasons != {""}:
-            lines.append(f"| {case.name} | all | {reasons.pop()} | |" + " |" * bool(limit))
+            lines.append(_line([case.name, "all", reasons.pop()], len(titles)))
             continue
         for contestant in scenario.contestants:
-            row = f"| {case.name} | {contestant.name} |"
-            if why := results.why(scenario.name, case.name, contestant.name):
-                lines.append(f"{row} {why.replace('|', '/')} | |" + " |" * bool(limit))
-            for metric in scenario.metrics:
-                spread = results.value(scenario.name, case.name, contestant.name, metric.key)
-                if spread is not None:
-                    ratio = _ratio(scenario, results, case.name, contestant.name, metric)
-                    lines.append(f"{row} {metric.title} | {_shown(spread, metric)} |{ratio}")
+            cells = _cells(scenario, results, case.name, contestant.name)
+            lines.append(_line([case.name, contestant.name, *cells], len(titles)))
     return "\n".join(lines)
 
 
-def _ratio(scenario: Scenario, results: Results, case: str, contestant: str, metric: Metric) -> str:
-    if scenario.limit is None:
+def _cells(scenario: Scenario, results: Results, case: str, contestant: str) -> list[str]:
+    cells = [_cell(scenario, results, case, contestant, metric) for metric in scenario.metrics]
+    why = results.why(scenario.name, case, contestant)
+    return [why] if why and not any(cells) else cells
+
+
+def _cell(scenario: Scenario, results: Results, case: str, contestant: str, metric: Metric) -> str:
+    spread = results.value(scenario.name, case, contestant, metric.key)
+    if spread is None:
         return ""
-    spread = None
-    if metric.compared and contestant != scenario.limit:
-        spread = results.ratio(scenario.name, (case, contestant), (case, scenario.limit), metric.key)
-    return " |" if spread is None else f" {with_range(spread, 2)} |"
+    shown = number(spread.median, metric.digits)
+    if scenario.limit is None:
+        return with_range(spread, metric.digits)
+    if not metric.compared or contestant == scenario.limit:
+        return shown
+    ratio = results.ratio(scenario.name, (case, contestant), (case, scenario.limit), metric.key)
+    return shown if ratio is None else f"{shown} = {with_range(ratio, 2, 'x')}"
 
 
-def _shown(spread: Spread, metric: Metric) -> str:
-    return f"{number(spread.median, metric.digits)} {metric.unit}".rstrip()
+def _title(metric: Metric) -> str:
+    return f"{metric.title}, {metric.unit}" if metric.unit else metric.title
+
+
+def _line(cells: list[str], width: int = 0) -> str:
+    padded = cells + [""] * (width - len(cells))
+    return "| " + " | ".join(cell.replace("|", "/") for cell in padded) + " |"
 
 
 def number(value: float, digits: int) -> str:

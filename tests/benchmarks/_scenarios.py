@@ -14,7 +14,7 @@ WRONG = Metric("wrong", "ticks lost or run twice", "", 0, compared=False)
 SCRIPTS = Metric("scripts", "script calls per fire", "", 3)
 COMMANDS = Metric("commands", "Redis commands per fire", "", 2)
 STARTS = (
-    Metric("starts_per_s", "starts per second", "1/s", 0, higher_is_better=True),
+    Metric("starts_per_s", "starts per second", "", 0, higher_is_better=True),
     Metric("cpu_us", "CPU per start", "us", 1),
 )
 SIZES = ("1 000", "10 000", "100 000")
@@ -180,7 +180,7 @@ CLIMB = Scenario(
     (Case("3 nodes"),),
     who.CLIMB,
     (
-        Metric("reached", "fires per second reached", "1/s", 0, higher_is_better=True),
+        Metric("reached", "fires per second reached", "", 0, higher_is_better=True),
         Metric("p99_ms", "lateness p99 there", "ms", 1, compared=False),
         Metric("cpu_us", "CPU of the nodes per fire there", "us", 0, compared=False),
     ),

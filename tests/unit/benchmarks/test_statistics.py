@@ -141,9 +141,19 @@ def test_no_row_is_dropped() -> None:
         ]
     )
     table = _markdown.scenario_table(LIMITED, results)
-    assert "| small | asyncsched | CPU per fire | 8.0 us | 2.00 |" in table
-    assert "| small | asyncsched | starts per second | 1 234 1/s | |" in table
-    assert "| small | peer | not installed: no such version | | |" in table
+    assert table.splitlines() == [
+        "| case | contestant | starts per second, 1/s | CPU per fire, us |",
+        "| --- | --- | --- | --- |",
+        "| small | asyncsched | 1 234 | 8.0 = 2.00x |",
+        "| small | limit |  | 4.0 |",
+        "| small | peer | not installed: no such version |  |",
+    ]
+
+
+def test_a_size_that_nobody_was_measured_at_is_one_row() -> None:
+    why = "not in the quick form"
+    results = Results([Measurement("run", "small", name, 0, why=why) for name in (OURS, "limit", "peer")])
+    assert _markdown.scenario_table(LIMITED, results).endswith(f"\n| small | all | {why} |  |")
 
 
 def test_a_bar_that_was_not_measured_says_so() -> None:
