@@ -36,7 +36,13 @@ def _arguments() -> argparse.Namespace:
         metavar="X",
         help="slower from which ratio on (%(default)s)",
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: read an earlier --json")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="measure nothing: read an earlier --json; of several, the last one that has a scenario counts",
+    )
     parser.add_argument("--python", metavar="PATH", default=sys.executable, help="the interpreter to measure on")
     arguments = parser.parse_args()
     if arguments.rounds is not None and arguments.rounds < 1:
@@ -90,6 +96,17 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
+def _join(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one run, in which a scenario is the last one's that has it, and the machine the first one's."""
+    by_scenario: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        again = {each["scenario"] for each in run["measurements"]}
+        by_scenario.update({name: [] for name in again})
+        for each in run["measurements"]:
+            by_scenario[each["scenario"]].append(each)
+    return {"machine": runs[0]["machine"], "measurements": [each for group in by_scenario.values() for each in group]}
+
+
 def _results(run: dict[str, Any]) -> Results:
     return Results(Measurement(**each) for each in run["measurements"])
 
@@ -108,7 +125,7 @@ def _compare(arguments: argparse.Namespace, scenarios: tuple[Scenario, ...], res
 
 def main() -> int:
     arguments = _arguments()
-    run = _measure(arguments) if arguments.report is None else _read(arguments.report)
+    run = _measure(arguments) if arguments.report is None else _join([_read(path) for path in arguments.report])
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     results, scenarios = _results(run), _chosen(arguments)
