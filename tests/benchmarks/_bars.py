@@ -92,7 +92,7 @@ def _cluster() -> list[Bar]:
         Bar(what + "p99 lateness", "cluster", "200 jobs", "p99_ms", at_most=2, to=script),
         Bar(what + "CPU of the nodes per fire", "cluster", "200 jobs", "cpu_us", at_most=2, to=script),
         Bar(what + "script calls per fire", "cluster", "200 jobs", "scripts", at_most=0.05),
-        Bar("the same, more jobs until ticks are lost or late", "climb", "3 nodes", "reached", at_least=20_000),
+        Bar("the same, more jobs: fires per second in time", "climb", "3 nodes", "reached", at_least=20_000),
     ]
 
 

@@ -176,11 +176,12 @@ CLUSTER = Scenario(
 )
 CLIMB = Scenario(
     "climb",
-    "The same with ever more jobs, until ticks are lost, run twice, or late by more than 100 ms (p99)",
+    "The same with ever more jobs: how many start in time (p99 below 100 ms), how many at all",
     (Case("3 nodes"),),
     who.CLIMB,
     (
-        Metric("reached", "fires per second reached", "", 0, higher_is_better=True),
+        Metric("reached", "fires per second in time", "", 0, higher_is_better=True),
+        Metric("kept", "fires per second with none lost", "", 0, higher_is_better=True),
         Metric("p99_ms", "lateness p99 there", "ms", 1, compared=False),
         Metric("cpu_us", "CPU of the nodes per fire there", "us", 0, compared=False),
     ),

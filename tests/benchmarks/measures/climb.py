@@ -1,4 +1,5 @@
-"""The same cluster with ever more jobs, until ticks are lost, run twice, or start more than 100 ms late (p99)."""
+"""The same cluster with ever more jobs, until ticks are lost or run twice; and until they start more than 100 ms late
+(p99), which comes first."""
 
 from __future__ import annotations
 
@@ -15,20 +16,32 @@ TRIES = 2
 
 
 def measure(order: Order) -> dict[str, float]:
-    reached, values = 0, {"p99_ms": 0.0, "cpu_us": 0.0}
+    reached = kept = 0
+    there: dict[str, float] = {}
+    is_punctual = True
     for jobs in order["params"]["steps"]:
-        for _ in range(TRIES):
-            try:
-                outcome = run_trial(trial_of(order, jobs, order["params"]["window"])).values()
-            except (RuntimeError, subprocess.TimeoutExpired) as error:  # nothing was started, or nobody came to an end
-                sys.stderr.write(f"{order['contestant']} {jobs}: {error}\n")
-                passed = False
-                continue
-            sys.stderr.write(f"{order['contestant']} {jobs}: {outcome}\n")
-            passed = not outcome["wrong"] and outcome["p99_ms"] <= LATE_MS
-            if passed:
-                reached, values = jobs, {key: outcome[key] for key in values}
-                break
-        if not passed:
+        best = _step(order, jobs, is_punctual)
+        if best["wrong"]:
             break
-    return {"reached": reached, **values}
+        kept = jobs
+        is_punctual = is_punctual and best["p99_ms"] <= LATE_MS
+        if is_punctual:
+            reached, there = jobs, {key: best[key] for key in ("p99_ms", "cpu_us")}
+    return {"reached": reached, "kept": kept, **there}
+
+
+def _step(order: Order, jobs: int, must_be_punctual: bool) -> dict[str, float]:
+    """Return the values of the better try; without a second one, if the first has passed."""
+    best: dict[str, float] = {"wrong": 1.0}
+    for _ in range(TRIES):
+        try:
+            values = run_trial(trial_of(order, jobs, order["params"]["window"])).values()
+        except (RuntimeError, subprocess.TimeoutExpired) as error:  # nothing was started, or nobody came to an end
+            sys.stderr.write(f"{order['contestant']} {jobs}: {error}\n")
+            continue
+        sys.stderr.write(f"{order['contestant']} {jobs}: {values}\n")
+        if best["wrong"] or (not values["wrong"] and values["p99_ms"] < best["p99_ms"]):
+            best = values
+        if not best["wrong"] and (best["p99_ms"] <= LATE_MS or not must_be_punctual):
+            break
+    return best
