@@ -28,6 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables (else they are printed)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="write the picture, as SVG")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables under the mark in docs/benchmarks.md")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier --json: name what became slower")
     parser.add_argument(
         "--threshold",
@@ -132,7 +133,10 @@ def main() -> int:
     tables = _markdown.page(run["machine"], scenarios, results)
     if arguments.markdown is not None:
         arguments.markdown.write_text(tables, encoding="utf-8")
-    else:
+    if arguments.page is not None:
+        page = arguments.page.read_text(encoding="utf-8")
+        arguments.page.write_text(_markdown.below_mark(page, tables), encoding="utf-8")
+    if arguments.markdown is None and arguments.page is None:
         print(tables)
     if arguments.chart is not None:
         arguments.chart.write_text(_chart.svg(results), encoding="utf-8")

@@ -9,6 +9,16 @@ from benchmarks._bars import BARS, Bar
 from benchmarks._model import Metric, Scenario
 from benchmarks._ratios import Results, Spread
 
+MARK = "<!-- Everything below is written by scripts/bench --page. -->"
+
+
+def below_mark(text: str, tables: str) -> str:
+    """Return a page with the tables in place of what stood below its mark, their headings one level lower."""
+    kept, mark, _ = text.partition(MARK)
+    if not mark:
+        raise SystemExit(f"the page has no line {MARK}")
+    return f"{kept}{MARK}\n\n{tables.replace(chr(10) + '## ', chr(10) + '### ')}"
+
 
 def page(machine: dict[str, Any], scenarios: Iterable[Scenario], results: Results) -> str:
     """Return the whole report."""

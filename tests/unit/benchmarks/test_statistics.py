@@ -161,6 +161,14 @@ def test_a_bar_that_was_not_measured_says_so() -> None:
     assert table.count("not measured") == table.count("\n") - 1
 
 
+def test_tables_take_the_place_of_older_ones_on_a_page() -> None:
+    page = _markdown.below_mark(f"# Title\n\n{_markdown.MARK}\n\nold", "new\n\n## Bars\n")
+    assert page == f"# Title\n\n{_markdown.MARK}\n\nnew\n\n### Bars\n"
+    assert _markdown.below_mark(page, "new\n\n## Bars\n") == page
+    with pytest.raises(SystemExit, match="no line"):
+        _markdown.below_mark("# Title", "new")
+
+
 def test_the_picture_shows_what_was_measured() -> None:
     results = Results([Measurement("burst", "10 000", OURS, 0, {"starts_per_s": 54_321.0})])
     picture = _chart.svg(results)
