@@ -1,7 +1,7 @@
 """Real nodes under faults, bounded: the scenarios whose promises name a time.
 
-``scripts/soak`` is the long form, and the one in which everything is mixed. Seeds are fixed, so that a failure is looked
-for with the faults that made it.
+``scripts/soak`` is the long form, and the one in which everything is mixed. Seeds are fixed, so that a failure is
+looked for with the faults that made it.
 """
 
 from __future__ import annotations
