@@ -114,13 +114,16 @@ def _results(run: dict[str, Any]) -> Results:
 
 def _compare(arguments: argparse.Namespace, scenarios: tuple[Scenario, ...], results: Results) -> int:
     found = _regressions.changes(scenarios, _results(_read(arguments.compare)), results)
-    slower = _regressions.slower(found, arguments.threshold)
+    worse = _regressions.slower(found, arguments.threshold)
+    slower = [change for change in worse if change.is_clear]
     print(
         f"{len(found)} figures compared with {arguments.compare}: "
         f"{len(slower)} slower by more than {arguments.threshold:g}x"
     )
-    for change in slower:
-        print(f"  {change.factor:.2f}x slower: {change.where}: {change.before:.3g} -> {change.after:.3g}{change.unit}")
+    for change in sorted(worse, key=lambda change: not change.is_clear):
+        verdict = "slower" if change.is_clear else "slower, but within the spread of the rounds"
+        values = f"{change.before:.3g} -> {change.after:.3g}{change.unit}"
+        print(f"  {change.factor:.2f}x {verdict}: {change.where}: {values}")
     return 1 if slower else 0
 
 

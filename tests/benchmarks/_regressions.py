@@ -18,13 +18,19 @@ THRESHOLD = 1.15
 
 @dataclass(frozen=True)
 class Change:
-    """What a metric of ours was and is; ``factor`` above 1: it became worse by that factor."""
+    """What a metric of ours was and is.
+
+    Attributes:
+        factor: above 1: it became worse by that factor.
+        is_clear: whether the ranges of the two runs' rounds do not touch, so that chance is no likely reason.
+    """
 
     where: str
     before: float
     after: float
     unit: str
     factor: float
+    is_clear: bool
 
 
 def _place(results: Results, scenario: Scenario, case: str, name: str, metric: Metric) -> Spread | None:
@@ -45,11 +51,13 @@ def changes(scenarios: Iterable[Scenario], before: Results, after: Results) -> l
                     was, now = (_place(results, scenario, case.name, name, metric) for results in (before, after))
                     if metric.compared and was is not None and now is not None:
                         where = f"{scenario.title}, {case.name}, {name}: {metric.title}"
-                        shown = unit or f" {metric.unit}".rstrip()
-                        found.append(
-                            Change(where, was.median, now.median, shown, _factor(was.median, now.median, metric))
-                        )
+                        found.append(_change(where, was, now, unit or f" {metric.unit}".rstrip(), metric))
     return sorted(found, key=lambda change: -change.factor)
+
+
+def _change(where: str, was: Spread, now: Spread, unit: str, metric: Metric) -> Change:
+    is_clear = now.high < was.low if metric.higher_is_better else now.low > was.high
+    return Change(where, was.median, now.median, unit, _factor(was.median, now.median, metric), is_clear)
 
 
 def _factor(was: float, now: float, metric: Metric) -> float:
@@ -60,5 +68,5 @@ def _factor(was: float, now: float, metric: Metric) -> float:
 
 
 def slower(found: Iterable[Change], threshold: float = THRESHOLD) -> list[Change]:
-    """Return the changes for the worse that are beyond the threshold."""
+    """Return the changes for the worse that are beyond the threshold, those within the rounds' spread included."""
     return [change for change in found if change.factor > threshold]

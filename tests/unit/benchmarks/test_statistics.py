@@ -122,6 +122,16 @@ def test_something_after_nothing_is_slower() -> None:
     assert slower(changes([ALONE], of_costs(0.0, 4.0), of_costs(0.0, 4.0))) == []
 
 
+@pytest.mark.parametrize(("after", "is_clear"), [((11.0, 12.0, 13.0), True), ((9.0, 12.0, 13.0), False)])
+def test_what_overlaps_with_the_earlier_rounds_is_not_clear(after: tuple[float, ...], is_clear: bool) -> None:
+    before, now = (
+        Results(measured(OURS, *({"cost": cost} for cost in costs), scenario="rest"))
+        for costs in ((8.0, 9.0, 10.0), after)
+    )
+    (worst,) = slower(changes([ALONE], before, now))
+    assert worst.is_clear is is_clear
+
+
 def test_what_only_one_run_has_is_not_compared() -> None:
     assert changes([LIMITED, ALONE], Results([]), of_costs(8.0, 4.0)) == []
 
