@@ -6,12 +6,13 @@ Nothing rests on it: a node that does not see an entry takes the tick over when 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from asyncsched._grants import LockType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from asyncsched._grants import Lease
 
@@ -19,21 +20,36 @@ KEPT_MS = 60_000
 """How long the set is kept after its last entry: many times longer than the time between two refreshes."""
 
 
-def entries(released: Iterable[Lease]) -> list[str]:
-    """Return the entries for those of the released leases whose tick has not finished."""
-    return [
-        f"{lease.tick_us} {lease.owner} {lease.job}"
-        for lease in released
-        if LockType.RUN in lease.locks and not lease.finished
-    ]
+def _is_interrupted(lease: Lease) -> bool:
+    return LockType.RUN in lease.locks and not lease.finished
 
 
 class Handovers:
-    """Those who listen, and what they have been told already."""
+    """Those who listen, what they have been told already, and which leases are being given back."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[str, int], None]] = []
         self._told: frozenset[str] = frozenset()
+        self._tries: Counter[Lease] = Counter()
+        """Of leases of interrupted ticks: how often a release was begun without having been told of."""
+
+    def begin(self, leases: Iterable[Lease]) -> None:
+        """Note that these leases are being released. A stop, or a lost answer, may cut a release off between freeing a
+        lease and telling of it: then the next try frees nothing, and must tell all the same."""
+        self._tries.update(filter(_is_interrupted, leases))
+
+    def entries(self, answered: Iterable[Lease], freed: Container[Lease]) -> list[str]:
+        """Return the entries for the ticks to be handed over, now that the release of these leases was answered."""
+        return [
+            f"{lease.tick_us} {lease.owner} {lease.job}"
+            for lease in answered
+            if _is_interrupted(lease) and (lease in freed or self._tries[lease] > 1)
+        ]
+
+    def told(self, answered: Iterable[Lease]) -> None:
+        """Forget the releases that are through."""
+        for lease in answered:
+            self._tries.pop(lease, None)
 
     @property
     def are_wanted(self) -> bool:

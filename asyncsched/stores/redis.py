@@ -192,6 +192,7 @@ class RedisStore:
         """Free what is still the owner's; answer, for each lease, whether anything was; ``None``: nothing is known."""
         if not leases:
             return []
+        self._handovers.begin(leases)
         async with self._link.deciding(f"release {len(leases)} leases"):
             answers = await self._link.settle(leases, self._place, self._questions.release)
             self._link.check(answers)
@@ -202,13 +203,15 @@ class RedisStore:
     async def _hand_over(self, leases: Sequence[Lease], freed: Sequence[bool | None]) -> None:
         """Tell the other nodes of ticks that they may take over at once. If that fails, they learn it when the lease
         would have ended."""
-        entries = _handover.entries(lease for lease, was_held in zip(leases, freed, strict=True) if was_held)
+        answered = [lease for lease, was_held in zip(leases, freed, strict=True) if was_held is not None]
+        entries = self._handovers.entries(answered, {lease for lease, held in zip(leases, freed, strict=True) if held})
         if entries:
             key = self._keys.handed
             orders: list[Order] = [(key, ("SADD", key, *entries)), (key, ("PEXPIRE", key, _handover.KEPT_MS))]
             with suppress(StoreUnavailableError):
                 async with self._link.deciding("hand over interrupted ticks"):
                     check_all(await self._link.settle(orders, _place_of, _questions.command))
+        self._handovers.told(answered)
 
     async def close(self) -> None:
         """Close the store's own clients. The store may be used again afterwards, also on another loop."""
