@@ -5,6 +5,7 @@
     cancelled
     store_unavailable,    some node says so, and nobody else had it
     shutting_down, missed
+    overtaken             all nodes that lived when it came due were late, and one that was born later ran a newer one
     lost_with_its_node    a node that was killed may have won it, and nothing else explains it
     UNEXPLAINED           a fault of the library, or of this harness
 
@@ -22,7 +23,7 @@ from _history import History
 from _jobs import JobSpec
 from _records import Booking
 
-RAN, CRASH, UNEXPLAINED = "ran", "lost_with_its_node", "UNEXPLAINED"
+RAN, OVERTAKEN, CRASH, UNEXPLAINED = "ran", "overtaken", "lost_with_its_node", "UNEXPLAINED"
 DECIDED = ("overlap", "lock_lost", "cancelled", "failed", "paused")
 UNDECIDED = ("store_unavailable", "shutting_down")
 EARLY = 0.006
@@ -101,7 +102,21 @@ def _fate(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]
     was_decided = any(booking.word == "elsewhere" and booking.at < next_at for booking in said)
     if "missed" in words and not was_decided:
         return "missed"
+    if _was_overtaken(history, spec, tick_us, said):
+        return OVERTAKEN
     return CRASH if _may_have_died_with(history, spec, tick_us, said) else UNEXPLAINED
+
+
+def _was_overtaken(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:
+    """Return whether a node that was born after the tick was due, and so owes no account of it, was granted a newer one
+    before anybody asked for this one. (A fence is never lower than Redis' time at the grant, in microseconds.)"""
+    asked_at = min((booking.at for booking in said if booking.word == "elsewhere"), default=0.0)
+    due_at = tick_us / 1e6
+    return any(
+        due_at < history.records.lives[run.node].born and run.fence / 1e6 <= asked_at
+        for run in history.runs
+        if run.job == spec.name and run.tick_us > tick_us and run.attempt == 1
+    )
 
 
 def _may_have_died_with(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:

@@ -15,8 +15,10 @@ from _report import Report, report
 from _run_log import RunLog
 
 SOLO = JobSpec("solo", 1.0, on_one_server=True)
+AGAIN = JobSpec("again", 1.0, on_one_server=True, lock_ttl=2.0, reruns=True)
 ALONE = JobSpec("alone", 1.0, on_one_server=True, without_overlapping=True)
 PLAIN = JobSpec("plain", 1.0)
+GUARDED = (SOLO, ALONE, AGAIN)
 FIRST, LAST = 100, 160
 """Ticks, in seconds since the epoch."""
 SINCE, UNTIL = 105.0, 150.0
@@ -37,10 +39,10 @@ class Forgery:
         self.deaths: dict[str, float] = {}
         self.writes: list[AcceptedWrite] = []
         self.complaints: list[str] = []
-        for number, node in enumerate(NODES):
-            self.add(node, "born", node=node, pid=number, born=95.0)
+        for node in NODES:
+            self.add(node, "born", node=node, pid=ord(node), born=95.0)
         for tick in range(FIRST, LAST):
-            for spec in (SOLO, ALONE):
+            for spec in GUARDED:
                 self.run(owner(tick), spec, tick)
                 self.book(owner(tick + 1), spec, tick, "elsewhere")
             for node in NODES:
@@ -53,12 +55,12 @@ class Forgery:
         """Add a run with its end, its booking and its write."""
         run, fence = (
             changes.get("run", f"{spec.name}-{tick}-{node}"),
-            changes.get("fence", tick if spec.is_guarded else 0),
+            changes.get("fence", tick * 1_000_000 if spec.is_guarded else 0),
         )
         start, end = changes.get("start", tick + 0.01), changes.get("end", tick + 0.1)
         tick_us, attempt = tick * 1_000_000, changes.get("attempt", 1)
         fields = {"run": run, "job": spec.name, "tick_us": tick_us, "fence": fence, "attempt": attempt}
-        self.add(node, "start", **fields, node=node, pid=NODES.index(node), start=start)
+        self.add(node, "start", **fields, node=node, pid=ord(node), start=start)
         write = AcceptedWrite(spec.name, fence, tick_us, attempt)
         if spec.is_guarded and write not in self.writes:
             self.writes.append(write)
@@ -90,11 +92,11 @@ class Forgery:
         self.lines = [line for line in self.lines if is_kept(line[0], line[2])]
 
     def history(self, folder: Path) -> History:
-        logs = {node: RunLog(folder, node) for node in NODES}
+        logs = {node: RunLog(folder, node) for node in {node for node, _, _ in self.lines}}
         for node, line, fields in self.lines:
             logs[node].write(line, **fields)
         return History(
-            jobs=[SOLO, ALONE, PLAIN],
+            jobs=[*GUARDED, PLAIN],
             records=read_records_of_dead(folder, self.deaths),
             since=SINCE,
             until=UNTIL,

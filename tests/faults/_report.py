@@ -12,6 +12,7 @@ from _history import History
 from _leases import Overlaps, judge_overlaps
 from _records import RunRecord
 from _recovery import Recovery, after_crashes, after_redis, skipped_after_emptying
+from _reruns import Reruns, judge_reruns
 from _writes import stale_writes_accepted, writes_refused_wrongly
 
 SHOWN = 5
@@ -46,7 +47,7 @@ def report(history: History) -> Report:
     claimed = [run for run in history.runs if specs[run.job].on_one_server]
     ticks, result = account(history), Report()
     _tell_size(result, history, ticks)
-    result.must_be_none("ticks run twice", duplicates(claimed))
+    _tell_reruns(result, judge_reruns(history))
     result.must_be_none("plain ticks run twice by a node", duplicates(_plain_by_node(history)))
     _tell_overlaps(result, judge_overlaps(history))
     result.must_be_none("ticks unexplained", ticks.unexplained)
@@ -77,6 +78,14 @@ def _tell_size(result: Report, history: History, ticks: Account) -> None:
     result.figures["ticks accounted for by nodes"] = str(ticks.booked)
     result.figures["ticks given up ahead of their time"] = str(ticks.given_up_ahead)
     result.figures["grants given back late"] = str(history.records.late_grants)
+
+
+def _tell_reruns(result: Report, reruns: Reruns) -> None:
+    result.must_be_none("ticks run twice", reruns.breaches)
+    result.figures["interrupted runs of jobs with reruns"] = (
+        f"{reruns.interrupted}, of which {reruns.repeated} ran again"
+    )
+    result.figures["  ran again although they had ended, untold"] = str(reruns.untold)
 
 
 def _plain_by_node(history: History) -> list[RunRecord]:

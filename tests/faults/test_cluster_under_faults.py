@@ -6,6 +6,7 @@ looked for with the faults that made it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from _driver import Plan, observe
 from _history import History
 from _report import Report, report
 
-pytestmark = [pytest.mark.processes, pytest.mark.redis]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.redis,
+    pytest.mark.skipif("ASYNCSCHED_LONG" not in os.environ, reason="a minute of faults: ASYNCSCHED_LONG=1 runs it"),
+]
 
 
 async def judged(plan: Plan, folder: Path) -> tuple[History, Report]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from _fenced_table import AcceptedWrite
-from _forgery import ALONE, PLAIN, SOLO, Forgery, owner
+from _forgery import AGAIN, ALONE, GUARDED, PLAIN, SOLO, Forgery, owner
 from _history import Fault
 
 TICK = 120
@@ -27,9 +27,9 @@ def assert_found(forgery: Forgery, folder: Path, *kinds: str) -> None:
 def test_clean(forgery: Forgery, tmp_path: Path) -> None:
     report = forgery.report(tmp_path)
     assert report.breaches == []
-    assert report.figures["guarded ticks"] == "92"
-    assert report.figures["  ran"] == "92"
-    assert report.figures["ticks accounted for by nodes"] == "246"
+    assert report.figures["guarded ticks"] == "138"
+    assert report.figures["  ran"] == "138"
+    assert report.figures["ticks accounted for by nodes"] == "328"
     assert report.figures["lateness far from any fault"].startswith("p50 10.0 ms")
     assert str(report).endswith("every guarantee held")
 
@@ -39,7 +39,7 @@ def test_clean(forgery: Forgery, tmp_path: Path) -> None:
 
 def test_a_tick_that_ran_twice(forgery: Forgery, tmp_path: Path) -> None:
     forgery.forget(SOLO, TICK, owner(TICK + 1))
-    forgery.run(owner(TICK + 1), SOLO, TICK, fence=TICK)
+    forgery.run(owner(TICK + 1), SOLO, TICK, fence=US)
     assert_found(forgery, tmp_path, "ticks run twice", "fences out of order")
 
 
@@ -91,7 +91,7 @@ def test_a_tick_that_a_wrong_clock_gave_up_before_its_time(
     """It counts only when it comes due: but a node that has heard of Redis' time must not do that."""
     if not has_heard:
         for tick in range(100, TICK):
-            for spec in (SOLO, ALONE):
+            for spec in GUARDED:
                 forgery.forget(spec, tick, "a")
                 forgery.book("a", spec, tick, "store_unavailable")
     forgery.book("a", SOLO, TICK, "store_unavailable", at=TICK - ahead_by)
@@ -108,7 +108,7 @@ def kill(forgery: Forgery, node: str, at: float) -> None:
     other = "b" if node == "a" else "a"
     forgery.deaths[node] = at
     for tick in range(int(at) + 1, 160):
-        for spec in (SOLO, ALONE):
+        for spec in GUARDED:
             forgery.forget(spec, tick)
             forgery.run(other, spec, tick)
         forgery.forget(PLAIN, tick, node)
@@ -135,10 +135,115 @@ def test_a_dead_node_excuses_no_tick_that_it_has_accounted_for(forgery: Forgery,
     assert_found(forgery, tmp_path, "ticks unexplained")
 
 
+def overtake(forgery: Forgery, *, born_at: float, granted_at: float, asked_at: float) -> None:
+    """Let a third node run the tick after ``TICK``, which the others say is elsewhere."""
+    forgery.add("c", "born", node="c", pid=ord("c"), born=born_at)
+    forgery.forget(SOLO, TICK)
+    forgery.forget(SOLO, TICK + 1)
+    forgery.run("c", SOLO, TICK + 1, fence=round(granted_at * 1e6), start=granted_at)
+    for node in ("a", "b"):
+        forgery.book(node, SOLO, TICK, "elsewhere", at=asked_at)
+        forgery.book(node, SOLO, TICK + 1, "elsewhere", at=asked_at + 0.1)
+    forgery.writes.sort(key=lambda write: write.tick_us)
+    for tick in range(100, 160):
+        for spec in (*GUARDED, PLAIN):
+            if spec is not SOLO or tick not in (TICK, TICK + 1):
+                forgery.book("c", spec, tick, "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("born_at", "granted_at", "asked_at", "is_explained"),
+    [
+        (TICK + 0.5, TICK + 1.0, TICK + 1.2, True),
+        (TICK - 5.0, TICK + 1.0, TICK + 1.2, False),  # it was there in time, and owes an account
+        (TICK + 0.5, TICK + 1.0, TICK + 0.9, False),  # others were near before
+    ],
+)
+def test_a_tick_that_was_overtaken_by_a_newcomers(
+    forgery: Forgery, tmp_path: Path, born_at: float, granted_at: float, asked_at: float, is_explained: bool
+) -> None:
+    overtake(forgery, born_at=born_at, granted_at=granted_at, asked_at=asked_at)
+    report = forgery.report(tmp_path)
+    unexplained = [breach for breach in report.breaches if breach.startswith("ticks unexplained")]
+    assert (report.figures.get("  overtaken"), len(unexplained)) == (("1", 0) if is_explained else (None, 1))
+
+
 def test_a_run_before_its_fire_time(forgery: Forgery, tmp_path: Path) -> None:
     forgery.forget(SOLO, TICK, owner(TICK))
     forgery.run(owner(TICK), SOLO, TICK, start=TICK - 0.1)
     assert_found(forgery, tmp_path, "runs started before their fire time")
+
+
+# Runs again
+
+
+def run_again(forgery: Forgery, outcome: str, *, attempt: int = 2, start: float = TICK + 3.0) -> str:
+    """Let the other node run ``TICK`` of the job with reruns again; return the name of the first one's."""
+    first, second = owner(TICK), owner(TICK + 1)
+    forgery.forget(AGAIN, TICK, first)
+    forgery.run(first, AGAIN, TICK, outcome=outcome)
+    fence = round(start * 1e6) - 1
+    forgery.add(
+        second,
+        "start",
+        run="second",
+        job="again",
+        tick_us=US,
+        fence=fence,
+        attempt=attempt,
+        node=second,
+        pid=ord(second),
+        start=start,
+    )
+    forgery.add(second, "end", run="second", end=start + 0.1)
+    forgery.book(second, AGAIN, TICK, "succeeded", at=start + 0.1, run="second", attempt=2)
+    return first
+
+
+@pytest.mark.parametrize("outcome", ["lock_lost", "cancelled"])
+def test_an_interrupted_run_is_rightly_followed_by_another(forgery: Forgery, tmp_path: Path, outcome: str) -> None:
+    run_again(forgery, outcome)
+    report = forgery.report(tmp_path)
+    assert report.breaches == []
+    assert report.figures["interrupted runs of jobs with reruns"] == "1, of which 1 ran again"
+
+
+def test_a_run_again_with_the_same_attempt(forgery: Forgery, tmp_path: Path) -> None:
+    run_again(forgery, "lock_lost", attempt=1)
+    assert_found(forgery, tmp_path, "ticks run twice", "fences out of order")
+
+
+def test_a_run_that_had_ended_and_was_told(forgery: Forgery, tmp_path: Path) -> None:
+    run_again(forgery, "succeeded")
+    assert_found(forgery, tmp_path, "ticks run twice")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "of_its_node", "is_right"),
+    [
+        (TICK, TICK + 5.0, True, True),  # cut off all the time
+        (TICK, TICK + 1.5, True, True),  # nearly
+        (TICK, TICK + 0.5, True, False),  # it could have told afterwards
+        (TICK + 0.5, TICK + 5.0, True, False),  # or before
+        (TICK, TICK + 5.0, False, False),
+    ],
+)
+def test_a_run_that_had_ended_and_could_not_be_told(
+    forgery: Forgery, tmp_path: Path, since: float, until: float, of_its_node: bool, is_right: bool
+) -> None:
+    first = run_again(forgery, "succeeded")
+    node = first if of_its_node else owner(TICK + 1)
+    forgery.faults.append(Fault("cut_off", since, until, node=node))
+    assert_found(forgery, tmp_path, *([] if is_right else ["ticks run twice"]))
+    if is_right:
+        assert forgery.report(tmp_path).figures["  ran again although they had ended, untold"] == "1"
+
+
+def test_a_run_that_had_ended_when_its_node_died(forgery: Forgery, tmp_path: Path) -> None:
+    first = run_again(forgery, "succeeded")
+    forgery.deaths[first] = TICK + 0.15
+    breaches = forgery.report(tmp_path).breaches
+    assert [breach for breach in breaches if breach.startswith("ticks run twice")] == []
 
 
 # Fences and writes
@@ -152,7 +257,7 @@ def test_a_sunken_fence(forgery: Forgery, tmp_path: Path) -> None:
 
 
 def test_a_stale_write_that_was_accepted(forgery: Forgery, tmp_path: Path) -> None:
-    forgery.writes.append(AcceptedWrite("solo", 1000, US, 1))  # its fence is high, and yet a newer tick has written
+    forgery.writes.append(AcceptedWrite("solo", 10**12, US, 1))  # its fence is high, and yet a newer tick has written
     assert_found(forgery, tmp_path, "stale writes accepted")
 
 
@@ -230,7 +335,7 @@ def test_an_overlap_after_a_lost_key(
 @pytest.mark.parametrize(("back_at", "is_slow"), [(109.5, False), (107.5, True)])
 def test_going_on_after_redis(forgery: Forgery, tmp_path: Path, back_at: float, is_slow: bool) -> None:
     for tick in range(106, 110):
-        for spec in (SOLO, ALONE):
+        for spec in GUARDED:
             forgery.forget(spec, tick)
             forgery.book("a", spec, tick, "store_unavailable")
             forgery.book("b", spec, tick, "store_unavailable")
@@ -244,7 +349,7 @@ def test_skipped_after_redis_came_back_empty(forgery: Forgery, tmp_path: Path, s
         forgery.forget(SOLO, tick)
         forgery.book("a", SOLO, tick, "store_unavailable")
         forgery.book("b", SOLO, tick, "elsewhere")
-    forgery.faults.append(Fault("redis_emptied", 109.3, 109.5, jobs=("solo", "alone")))
+    forgery.faults.append(Fault("redis_emptied", 109.3, 109.5, jobs=("solo", "alone", "again")))
     kinds = ["jobs with two ticks skipped after Redis came back empty"] if skipped > 1 else []
     assert_found(forgery, tmp_path, *kinds)
 
