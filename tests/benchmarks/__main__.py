@@ -83,13 +83,22 @@ def _tell(measurement: Measurement) -> None:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     began_at = time.monotonic()
     plan = _plan(arguments)
-    machine = _machine.describe(plan.main, plan.eager)
-    measurements = measure_all(plan, _tell)
+    machine = {**_machine.describe(plan.main, plan.eager), "quick": arguments.quick}
+    run: dict[str, Any] = {"machine": machine, "measurements": []}
+
+    def note(measurement: Measurement) -> None:
+        _tell(measurement)
+        run["measurements"].append(measurement.as_json())
+        if arguments.json is not None:  # each time: a run that is cut short keeps what it has measured
+            _write(arguments.json, run)
+
+    measure_all(plan, note)
     sys.stderr.write(f"took {time.monotonic() - began_at:.0f} s\n")
-    return {
-        "machine": {**machine, "quick": arguments.quick},
-        "measurements": [each.as_json() for each in measurements],
-    }
+    return run
+
+
+def _write(path: Path, run: dict[str, Any]) -> None:
+    path.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def main() -> int:
     arguments = _arguments()
     run = _measure(arguments) if arguments.report is None else _join([_read(path) for path in arguments.report])
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+        _write(arguments.json, run)
     results, scenarios = _results(run), _chosen(arguments)
     tables = _markdown.page(run["machine"], scenarios, results)
     if arguments.markdown is not None:

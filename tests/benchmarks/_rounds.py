@@ -50,9 +50,8 @@ class Plan:
         return self.eager if scenario.needs_eager else self.main
 
 
-def measure_all(plan: Plan, tell: Callable[[Measurement], None]) -> list[Measurement]:
-    """Carry out the plan; ``tell`` hears of each measurement."""
-    measurements = []
+def measure_all(plan: Plan, note: Callable[[Measurement], None]) -> None:
+    """Carry out the plan; ``note`` gets each measurement."""
     for scenario in plan.scenarios:
         for case, contestant, index in turns(plan, scenario):
             measurement = Measurement(scenario.name, case.name, contestant.name, index)
@@ -63,9 +62,7 @@ def measure_all(plan: Plan, tell: Callable[[Measurement], None]) -> list[Measure
                 measurement.took = round(time.monotonic() - began_at, 1)
                 measurement.values = answer.get("values", {})
                 measurement.why = answer.get("why", "")
-            measurements.append(measurement)
-            tell(measurement)
-    return measurements
+            note(measurement)
 
 
 def turns(plan: Plan, scenario: Scenario) -> Iterator[tuple[Case, Contestant, int]]:
