@@ -106,8 +106,8 @@ def number(value: float, digits: int) -> str:
 
 
 def with_range(spread: Spread, digits: int, unit: str = "") -> str:
-    """Return a median, and the range where there was more than one round."""
+    """Return a median, and the range where there is one."""
     shown = f"{number(spread.median, digits)}{unit}"
-    if spread.count == 1:
+    if spread.count == 1 or spread.low == spread.high:
         return shown
     return f"{shown} ({number(spread.low, digits)}–{number(spread.high, digits)})"
