@@ -226,7 +226,14 @@ class Claimer:
                     self._report_lost_record(claim)
                 if answer.verdict is Verdict.EXHAUSTED:
                     self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
-                self._skip(claim, SKIPS[answer.verdict], wait=answer.wait or None)
+                self._skip(claim, self._reason(claim, answer), wait=answer.wait or None)
+
+    def _reason(self, claim: Claim, answer: ClaimAnswer) -> SkipReason:
+        """Return why the tick is skipped. Where a newer one has been decided, nobody knows whose an older one was: if
+        an answer was lost, it may have been this node's own."""
+        if answer.verdict is Verdict.ELSEWHERE and claim.may_have_won and answer.newest_us > claim.run.fire_us:
+            return SkipReason.STORE_UNAVAILABLE
+        return SKIPS[answer.verdict]
 
     def _start(self, claim: Claim, fence: int, sent_at: float) -> None:
         claim.run.fence = fence

@@ -112,6 +112,8 @@ class Executor:
     def _end_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
         finished = bool(run.started_us) and not run.interrupted
         if held is not None:
+            if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
+                self._keeper.check(held)
             self._keeper.drop(held, finished=finished)
         if state.overlap_lock is not None:
             state.overlap_lock.release()
@@ -192,7 +194,8 @@ class Executor:
     def _ask_to_end(self, run: Run, outcome: Outcome) -> None:
         if run.asked_to_end is not Outcome.LOCK_LOST:
             run.asked_to_end = outcome
-        if run.begun and run.task is not None:  # a task cancelled before its first step would never book its run
+        # a task cancelled before its first step would never book its run, and one whose handler has ended needs no end
+        if run.begun and run.task is not None and run.outcome is None:
             run.task.cancel()
 
     def _give_up_late_start(self, run: Run) -> None:

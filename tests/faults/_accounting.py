@@ -33,6 +33,9 @@ CLAIM_PATIENCE = 4.0
 of Redis last no longer."""
 AHEAD = 0.1
 """Seconds before its fire time from which a tick can only have been given up by a clock that is wrong."""
+NEWBORN = 0.5
+"""Seconds after a node's birth in which its first tick may still lie ahead of one that is due: its own clock may be
+ahead, and it has not heard from Redis yet."""
 SETTLE, UNSETTLE = 6.0, 9.0
 """Seconds after a node's start, and before its end, in which its own account is not looked at: its clock may be wrong
 by some seconds, and it may be frozen."""
@@ -108,14 +111,19 @@ def _fate(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]
 
 
 def _was_overtaken(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:
-    """Return whether a node that was born after the tick was due, and so owes no account of it, was granted a newer one
-    before anybody asked for this one. (A fence is never lower than Redis' time at the grant, in microseconds.)"""
+    """Return whether a newborn node, which owes no account of the tick, was granted a newer one before anybody asked
+    for this one. (A fence is never lower than Redis' time at the grant, in microseconds.)"""
     asked_at = min((booking.at for booking in said if booking.word == "elsewhere"), default=0.0)
-    due_at = tick_us / 1e6
-    return any(
-        due_at < history.records.lives[run.node].born and run.fence / 1e6 <= asked_at
+    nodes = {
+        run.node
         for run in history.runs
-        if run.job == spec.name and run.tick_us > tick_us and run.attempt == 1
+        if run.job == spec.name and run.tick_us > tick_us and run.attempt == 1 and run.fence / 1e6 <= asked_at
+    }
+    return any(
+        tick_us / 1e6 < history.records.lives[node].born + NEWBORN
+        and not any(run.node == node and run.job == spec.name and run.tick_us <= tick_us for run in history.runs)
+        and node not in {booking.node for booking in said}
+        for node in nodes
     )
 
 

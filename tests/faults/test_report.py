@@ -155,6 +155,7 @@ def overtake(forgery: Forgery, *, born_at: float, granted_at: float, asked_at: f
     ("born_at", "granted_at", "asked_at", "is_explained"),
     [
         (TICK + 0.5, TICK + 1.0, TICK + 1.2, True),
+        (TICK - 0.2, TICK + 1.0, TICK + 1.2, True),
         (TICK - 5.0, TICK + 1.0, TICK + 1.2, False),  # it was there in time, and owes an account
         (TICK + 0.5, TICK + 1.0, TICK + 0.9, False),  # others were near before
     ],

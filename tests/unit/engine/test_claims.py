@@ -264,6 +264,32 @@ async def test_a_lost_record_consumes_the_tick_and_is_said(
     assert work.contexts[0].fence < work.contexts[1].fence
 
 
+@pytest.mark.parametrize(
+    ("is_unanswered", "newer_by", "reason"),
+    [
+        (True, 10, SkipReason.STORE_UNAVAILABLE),  # perhaps it had won, and another node has the next tick
+        (True, 0, SkipReason.ELSEWHERE),  # another node has this very tick
+        (False, 10, SkipReason.ELSEWHERE),  # late, but it cannot have won
+    ],
+)
+async def test_a_tick_that_a_newer_one_has_covered_while_its_answer_was_missing(
+    scheduler: Scheduler,
+    store: ScriptedStore,
+    clock: FakeClock,
+    book: Book,
+    is_unanswered: bool,
+    newer_by: int,
+    reason: SkipReason,
+) -> None:
+    newest_us = int(clock.time() + 10 + newer_by) * 1_000_000
+    covered = answering(ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest_us))
+    store.on("claim", *([answer_lost] if is_unanswered else []), covered)
+    scheduler.add_job("a", quick).per_seconds(10).on_one_server()
+    async with running(scheduler, clock):
+        await clock.advance(11)
+    assert reasons(book) == [reason]
+
+
 async def test_the_newest_decided_tick_is_sent_along_while_its_record_must_exist(
     scheduler: Scheduler, store: ScriptedStore, clock: FakeClock
 ) -> None:

@@ -361,3 +361,19 @@ async def test_nothing_grows_over_many_leases(
         assert len(clock._walls._heap) < 100
         assert engine.claimer._undecided == set()
         assert engine.states["a"].claims == []
+
+
+@pytest.mark.parametrize(("blocked_for", "outcome"), [(1.0, Outcome.SUCCEEDED), (700.0, Outcome.LOCK_LOST)])
+async def test_a_handler_that_returns_after_its_lease_has_ended_has_lost_it(
+    scheduler: Scheduler, clock: FakeClock, blocked_for: float, outcome: Outcome
+) -> None:
+    """As after SIGCONT: the handler's end comes up before anything that looks at the lease does."""
+
+    async def block() -> None:
+        clock._elapsed += blocked_for
+
+    scheduler.add_job("a", block).per_hours(1).on_one_server().without_overlapping()
+    async with running(scheduler, clock):
+        run = await scheduler.trigger("a")
+        assert await run.wait() is outcome
+        await clock.settle()
