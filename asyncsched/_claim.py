@@ -61,6 +61,10 @@ class Claim:
         """Whether it is the first claim of a tick, by this node."""
         return self.run.kind is ClaimKind.TICK and not self.rerun
 
+    def is_tick_of(self, run: Run) -> bool:
+        """Whether it is this node's first claim of the tick that ``run`` is for."""
+        return self.is_tick and self.run.fire_us == run.fire_us
+
     @property
     def max_attempts(self) -> int:
         """The most grants of its tick; 0: one, or it has no tick."""

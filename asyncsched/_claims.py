@@ -104,6 +104,10 @@ class Claimer:
             rerun: the tick was granted before, and its run was interrupted.
         """
         claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by), rerun=rerun)
+        same = next((other for other in state.claims or () if claim.is_tick and other.is_tick_of(run)), None)
+        if same is not None:
+            self._come_due_again(same, claim.give_up_at)
+            return same
         self._undecided.add(claim)
         if not state.claims:
             state.claims = [claim]
@@ -116,6 +120,13 @@ class Claimer:
             give_up = partial(self._give_up, claim, SkipReason.STORE_UNAVAILABLE)
             claim.timer = self._clock.call_later(TRIGGER_PATIENCE, give_up)
         return claim
+
+    def _come_due_again(self, claim: Claim, give_up_at: float | None) -> None:
+        """Go on with the claim of a tick that came due by a clock that was wrong, and now by the right one: it may have
+        been granted already."""
+        claim.give_up_at = give_up_at
+        if claim.timer is not None:
+            self._make_ready(claim)
 
     def _give_up_at(self, state: JobState, run: Run, late_by: float) -> float | None:
         grace = TRIGGER_PATIENCE if run.kind is ClaimKind.TRIGGER else state.settings.misfire_grace

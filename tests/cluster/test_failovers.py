@@ -69,6 +69,11 @@ class Nodes:
     def count_told(self, kind: type[events.Event]) -> list[int]:
         return [self.told.count((f"node{number}", kind)) for number in range(len(self.schedulers))]
 
+    def all_recovered(self) -> bool:
+        """Whether each node has told the end of each outage that it told: a failover may be two to a node that meets
+        the new primary before it is at its post."""
+        return self.count_told(events.StoreLost) == self.count_told(events.StoreRecovered)
+
     def repeated(self) -> list[tuple[str, datetime]]:
         return [tick for tick, times in Counter(self.runs).items() if times > 1]
 
@@ -83,12 +88,11 @@ async def test_a_primary_that_dies_is_replaced_and_no_tick_runs_twice(make_senti
         service.primary.kill()
         await asyncio.to_thread(service.wait_failed_over)
         await nodes.run_more("job")
-        await nodes.until(lambda: nodes.count_told(events.StoreRecovered) == [1, 1, 1])
+        await nodes.until(lambda: 0 not in nodes.count_told(events.StoreLost) and nodes.all_recovered())
     for each in clients:
         await each.connection_pool.disconnect()
 
     assert nodes.repeated() == []
-    assert nodes.count_told(events.StoreLost) == [1, 1, 1]
 
 
 async def test_a_primary_of_a_cluster_that_hangs_stops_its_own_jobs_only(

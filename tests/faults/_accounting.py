@@ -31,8 +31,6 @@ EARLY = 0.006
 CLAIM_PATIENCE = 4.0
 """Seconds, beyond the next tick, for which a node may have been trying to claim a tick when it was killed: the faults
 of Redis last no longer."""
-AHEAD = 0.1
-"""Seconds before its fire time from which a tick can only have been given up by a clock that is wrong."""
 NEWBORN = 0.5
 """Seconds after a node's birth in which its first tick may still lie ahead of one that is due: its own clock may be
 ahead, and it has not heard from Redis yet."""
@@ -174,9 +172,7 @@ def _first_answers(history: History) -> dict[str, float]:
 def _is_ahead(booking: Booking, first_answers: dict[str, float]) -> bool:
     """Return whether a node gave a tick up that had not come, by a clock that it could not know to be wrong."""
     has_heard = booking.at > first_answers.get(booking.node, float("inf"))
-    return (
-        booking.word in ("store_unavailable", "missed") and not has_heard and booking.at < booking.tick_us / 1e6 - AHEAD
-    )
+    return booking.word in ("store_unavailable", "missed") and not has_heard and booking.at < booking.tick_us / 1e6
 
 
 def _shown(said: Sequence[Booking]) -> str:

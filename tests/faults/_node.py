@@ -61,8 +61,12 @@ class Work:
     def _block(self, ctx: RunContext) -> None:
         seconds, self.block_for = self.block_for, 0.0
         since = time.time()
+        self._tell_block(ctx, since, since + seconds)  # a node that is killed meanwhile tells no more
         time.sleep(seconds)
-        self._log.write("block", node=ctx.node, job=ctx.job, run=ctx.run_id, since=since, until=time.time())
+        self._tell_block(ctx, since, time.time())
+
+    def _tell_block(self, ctx: RunContext, since: float, until: float) -> None:
+        self._log.write("block", node=ctx.node, job=ctx.job, run=ctx.run_id, since=since, until=until)
 
 
 class Bookkeeper:

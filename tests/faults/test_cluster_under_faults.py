@@ -1,24 +1,18 @@
-"""Real nodes under faults, bounded: the scenarios whose promises name a time.
+"""Real nodes under faults, bounded: everything mixed once, and the scenarios whose promises name a time.
 
-``scripts/soak`` is the long form, and the one in which everything is mixed. Seeds are fixed, so that a failure is
-looked for with the faults that made it.
+``scripts/soak`` is the long form. Seeds are fixed, so that a failure is looked for with the faults that made it.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from _driver import Plan, observe
+from _driver import OF_NODES, OF_THE_STORE, Plan, observe
 from _history import History
 from _report import Report, report
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.redis,
-    pytest.mark.skipif("ASYNCSCHED_LONG" not in os.environ, reason="a minute of faults: ASYNCSCHED_LONG=1 runs it"),
-]
+pytestmark = [pytest.mark.processes, pytest.mark.redis]
 
 
 async def judged(plan: Plan, folder: Path) -> tuple[History, Report]:
@@ -28,6 +22,15 @@ async def judged(plan: Plan, folder: Path) -> tuple[History, Report]:
     print(f"\n{plan}\n{result}")
     assert result.breaches == [], str(result)
     return history, result
+
+
+async def test_all_faults_mixed(tmp_path: Path) -> None:
+    plan = Plan(70, nodes=3, jobs=33, seed=7, pauses=(0.1, 0.5))
+    history, result = await judged(plan, tmp_path)
+    assert {fault.name for fault in history.faults} >= {*OF_NODES, "redis_absent_at_start"}
+    assert len({fault.name for fault in history.faults} & set(OF_THE_STORE)) > len(OF_THE_STORE) / 2
+    assert int(result.figures["guarded ticks"]) > 3000
+    assert int(result.figures["  ran"]) > int(result.figures["guarded ticks"]) / 3
 
 
 async def test_after_kill_9_no_further_tick_is_missed(tmp_path: Path) -> None:

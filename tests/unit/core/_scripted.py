@@ -114,6 +114,7 @@ class Parts:
         self.bus.subscribe(self.events.append)
         self.ledger = Ledger(self.clock, self.logger, self.bus)
         self.ledger.node = "n1"
+        self.submitted = 0
         self.outages: list[str] = []
         self.outage = Outage(
             self.clock, lambda _: self.outages.append("lost"), lambda _: self.outages.append("recovered")
@@ -211,7 +212,9 @@ class Parts:
         late_by: float = 0.0,
         next_in: float | None = 10.0,
     ) -> tuple[Run, Claim]:
-        fire_us = self.now_us if at is None else at
+        """Submit a run; without ``at``, of a tick that is due now and has not been submitted yet."""
+        fire_us = self.now_us + self.submitted if at is None else at
+        self.submitted += 1
         run = self.executor.new_run(state, kind, fire_us)
         next_us = None if next_in is None else fire_us + round(next_in * 1e6)
         return run, self.claimer.submit(state, run, late_by=late_by, next_us=next_us)

@@ -82,6 +82,26 @@ class TestAskingAgain:
         await parts.clock.advance(5)
         assert len(parts.store.claimed) == 1
 
+    @pytest.mark.parametrize("first", [AWAY, ClaimAnswer(Verdict.EARLY, wait=0.4)])
+    async def test_a_tick_that_comes_due_again_has_one_claim_and_one_account(self, parts: Parts, first: object) -> None:
+        """Once by a clock that was wrong, and once by the store's."""
+        parts.store.claims = [first, WON]
+        state = parts.state(Work(), one_server, grace=5.0)
+        tick = parts.now_us
+        _, claim = parts.submit(state, at=tick)
+        await parts.clock.settle()
+        assert claim.timer is not None
+        _, again = parts.submit(state, at=tick, late_by=-3.0)
+        await parts.clock.settle()
+
+        assert again is claim
+        assert claim.give_up_at == pytest.approx(parts.clock.monotonic() + 8.0)
+        assert parts.store.called_at[:2] == [0.0, 0.0]
+        (asked,), (asked_again,) = parts.store.claimed
+        assert asked == asked_again
+        assert claim.run.outcome is Outcome.SUCCEEDED
+        assert parts.tally == {"succeeded": 1}
+
     async def test_a_request_past_its_deadline_is_sent_again_at_once(self, parts: Parts) -> None:
         parts.store.claims = [ClaimAnswer(Verdict.LATE)]
         run, _ = parts.submit(parts.state(Work(), one_server))
