@@ -7,7 +7,7 @@ import re
 from asyncsched.exceptions import ConfigurationError
 
 NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-WORKING_DAYS = "mon-fri"
+WORKING_DAYS, WEEKEND = "mon-fri", "sat-sun"
 _TERM = re.compile(r"([A-Za-z]+)(?:-([A-Za-z]+))?")
 
 
