@@ -262,9 +262,8 @@ class Job(JobSchedules):
                 lock_ttl=defaults.lock_ttl if self._lock_ttl is None else self._lock_ttl,
                 misfire_grace=defaults.misfire_grace if self._grace is _UNSET else cast("float | None", self._grace),
             )
-        if self._plan is not None:
-            self._trigger = self._named(self._plan.built, settings.timezone, self._name, is_final=True)
-            self._plan = None
+        self._trigger, _ = self.planned(settings.timezone)
+        self._plan = None
         return settings
 
     def drawn_delay(self, fire_us: int, draw: Random) -> float:

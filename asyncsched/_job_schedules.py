@@ -184,6 +184,13 @@ class JobSchedules:
         a repeated one fires in both passes."""
         return self._once("dst", self._named(checked_dst, policy), f"dst({policy!r})")
 
+    def planned(self, timezone: tzinfo) -> tuple[Trigger | None, tzinfo]:
+        """Return the trigger and the time zone that the job has with a scheduler of this time zone."""
+        tz = self._timezone or timezone
+        if self._plan is None:
+            return self._trigger, tz
+        return self._named(self._plan.built, tz, self._name, is_final=True), tz
+
     # How it is put together
 
     def _every(self, method: str, interval: object, unit: float) -> Self:

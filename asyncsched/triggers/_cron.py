@@ -30,14 +30,14 @@ from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers._cron_fields import cron_fields
 from asyncsched.triggers._times import dst_argument
 from asyncsched.triggers._union import Joinable
-from asyncsched.triggers._wall import DST_RULES, checked_dst, next_elapsed
+from asyncsched.triggers._wall import DST_RULES, WallTrigger, checked_dst, next_elapsed
 from asyncsched.triggers._zones import zone, zone_argument
 
 _ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  wall time is naive by nature
 
 
 @dataclass(init=False, repr=False, frozen=True, slots=True)
-class Cron(Joinable):
+class Cron(Joinable, WallTrigger):
     """Fires when a local clock matches a cron expression.
 
     At a DST change an expression whose minute and hour both do not begin with ``*`` behaves like ``Daily``:
@@ -95,6 +95,11 @@ class Cron(Joinable):
             return next(steps, None)
         except OverflowError:
             return None
+
+    @property
+    def has_fixed_times(self) -> bool:
+        """Whether ``dst`` applies: the rule does not follow the time that elapses."""
+        return not self._follows_elapsed
 
     def __reduce__(self) -> tuple[Callable[[], Cron], tuple[()]]:
         """Pickle what the user gave: a cronsim object would tie the pickle to one version of cronsim."""

@@ -268,11 +268,14 @@ class Within(Joinable):
         if self.starting_us is not None and after_us < self.starting_us - 1:
             after = from_us(self.starting_us - 1)
         answer = checked_next(self.trigger, after)
-        return None if answer is None or self.is_over(answer) else answer
+        return answer if answer is not None and self.lets_pass(answer) else None
 
-    def is_over(self, instant: datetime) -> bool:
-        """Tell whether ``instant`` is later than the end."""
-        return self.until_us is not None and to_us(instant) > self.until_us
+    def lets_pass(self, instant: datetime) -> bool:
+        """Tell whether ``instant`` lies between the limits."""
+        instant_us = to_us(instant)
+        if self.starting_us is not None and instant_us < self.starting_us:
+            return False
+        return self.until_us is None or instant_us <= self.until_us
 
     def describe(self) -> str:
         """Return what the limits are, without the trigger."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from asyncsched._instants import require_aware
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers._union import Joinable
-from asyncsched.triggers._wall import DST_RULES, checked_dst
+from asyncsched.triggers._wall import DST_RULES, WallTrigger, checked_dst
 from asyncsched.triggers._zones import zone, zone_argument
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
@@ -19,7 +19,7 @@ ONE_DAY = timedelta(days=1)
 
 
 @dataclass(init=False, repr=False, frozen=True, slots=True)
-class AtTimes(Joinable, ABC):
+class AtTimes(Joinable, WallTrigger):
     """Fires at times of day of a local clock, on the days that a subclass names.
 
     A time that the clock skips fires at the end of the gap; one that it repeats fires in the first pass

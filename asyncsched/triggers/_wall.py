@@ -24,6 +24,7 @@ offsets: ``fold=0`` gives the one before the change, ``fold=1`` the one after it
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta, tzinfo
@@ -132,6 +133,24 @@ DST_RULES: dict[str, Callable[[datetime, tzinfo, Step], datetime | None]] = {
 """What becomes of fixed times, by the name of the policy."""
 
 
+class WallTrigger(ABC):
+    """A trigger that steps in plain wall time, with a time zone and a policy for fixed times."""
+
+    __slots__ = ()
+
+    timezone: tzinfo
+    dst: str
+
+    @abstractmethod
+    def next_wall(self, shown: datetime) -> datetime | None:
+        """Return the first wall time of the rule strictly later than ``shown``; both naive."""
+
+    @property
+    def has_fixed_times(self) -> bool:
+        """Whether ``dst`` applies: the rule does not follow the time that elapses."""
+        return True
+
+
 def checked_dst(policy: object) -> str:
     """Return the name of a rule for fixed times.
 
@@ -141,6 +160,31 @@ def checked_dst(policy: object) -> str:
     if not isinstance(policy, str) or policy not in DST_RULES:
         raise ConfigurationError(f"dst {policy!r} is not one of {', '.join(map(repr, DST_RULES))}")
     return policy
+
+
+def skipped_by(gap_end: datetime, tz: tzinfo, step: Step) -> datetime | None:
+    """Return the first wall time of a rule that the clock skips when it is put forward at ``gap_end``.
+
+    ``None``: it is not put forward then, or skips none of them.
+    """
+    wall = wall_of(gap_end, tz)
+    change = None if wall is None else _change_at(wall - MICROSECOND, tz)
+    if wall is None or change is None or not change.is_gap or change.new_wall != wall:
+        return None
+    skipped = step(change.old_wall - MICROSECOND)
+    return skipped if skipped is not None and skipped < wall else None
+
+
+def pass_of(instant: datetime, tz: tzinfo) -> str | None:
+    """Return whether a local clock shows its time at ``instant`` for the ``"first"`` or the ``"second"`` time.
+
+    ``None``: it shows it once only.
+    """
+    local = _local(instant, tz)
+    change = None if local is None else _change_at(local.replace(tzinfo=None), tz)
+    if local is None or change is None:
+        return None
+    return "first" if local.utcoffset() == change.before else "second"
 
 
 def wall_of(instant: datetime, tz: tzinfo) -> datetime | None:

@@ -22,6 +22,8 @@ from _pages import BY_NAME, PAGES, ROOT, code
 
 import asyncsched
 from asyncsched import Job, Run, RunContext, Scheduler, Snapshot, events, testing, triggers
+from asyncsched._groups import Group
+from asyncsched._preview import FireTime
 from asyncsched._snapshot import JobSnapshot, RunSnapshot
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ def test_every_scheduler_option_is_documented_with_its_default() -> None:
     assert table == expected
 
 
-OF_THE_ENGINE = {"drawn_delay", "freeze", "invoke", "missing", "on_complete"}
+OF_THE_ENGINE = {"drawn_delay", "freeze", "invoke", "missing", "on_complete", "planned"}
 RUN_CONTEXT = {"job", "run_id", "trace_id", "fire_time", "started_at", "attempt", "fence", "node", "logger"}
 RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the other slots are the engine's
 
@@ -147,6 +149,8 @@ RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the ot
         (Snapshot, own_names(Snapshot)),
         (JobSnapshot, own_names(JobSnapshot)),
         (RunSnapshot, own_names(RunSnapshot)),
+        (FireTime, own_names(FireTime)),
+        (Group, own_names(Group)),
         (testing.FakeClock, own_names(testing.FakeClock)),
     ],
 )

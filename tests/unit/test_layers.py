@@ -27,7 +27,7 @@ LAYERS = [
     ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
     ["_recovery", "_claim", "_claims", "_engine"],
     # facade
-    ["_registry", "_snapshot", "_signals", "_scheduler"],
+    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
     # shells
     ["__init__", "testing"],
 ]
