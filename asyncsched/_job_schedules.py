@@ -21,6 +21,7 @@ from asyncsched.triggers import (
     Monthly,
     Once,
     OnDays,
+    RRule,
     Union,
     UnlessBetween,
     Weekly,
@@ -110,6 +111,16 @@ class JobSchedules:
         """Run by cron expressions: five fields, six with seconds first, or ``@daily`` and the like; in the job's time
         zone."""
         return self._schedule_in_zone(_shown("cron", *expressions), partial(_crons, expressions))
+
+    def rrule(self, rule: str, *, starting: datetime | None = None) -> Self:
+        """Run by a recurrence rule of RFC 5545, such as ``"FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9"``, in the job's time zone.
+
+        Args:
+            rule: needs the extra ``rrule``.
+            starting: aware; what the rule leaves open is taken from it. A rule with a line ``DTSTART`` has its own.
+        """
+        make = partial(RRule, rule, starting=starting)
+        return self._schedule_in_zone(f"rrule({rule!r})", make)
 
     def at(self, *instants: datetime) -> Self:
         """Run once at each of ``instants``, which must be aware."""

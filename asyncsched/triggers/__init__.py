@@ -18,6 +18,7 @@ from asyncsched.triggers._daily import Daily
 from asyncsched.triggers._every import Every
 from asyncsched.triggers._filters import Between, Excluding, OnDays, UnlessBetween, Within
 from asyncsched.triggers._once import Once
+from asyncsched.triggers._rrule import RRule
 from asyncsched.triggers._union import Union
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Monthly",
     "OnDays",
     "Once",
+    "RRule",
     "Union",
     "UnlessBetween",
     "Weekly",

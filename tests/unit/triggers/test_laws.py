@@ -19,6 +19,7 @@ from asyncsched.triggers import (
     Monthly,
     Once,
     OnDays,
+    RRule,
     Union,
     UnlessBetween,
     Weekly,
@@ -42,6 +43,11 @@ FIELDS = [
     ["*", "3", "OCT", "*/4"],
     ["*", "1-5", "SUN", "5L", "MON#1", "*/2"],
 ]
+RULES = [
+    "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=SU,MO;BYHOUR=1,2;BYMINUTE=30", "FREQ=HOURLY;INTERVAL=5",
+    "FREQ=MONTHLY;BYDAY=-1SU;BYHOUR=2,3", "FREQ=YEARLY;BYMONTH=3,10;BYDAY=-1SU", "FREQ=DAILY;COUNT=20",
+    "FREQ=MINUTELY;INTERVAL=37;UNTIL=20300101T000000",
+]  # fmt: skip
 FIRST_US, END_US = to_us(datetime(1985, 1, 1, tzinfo=UTC)), to_us(datetime(2045, 1, 1, tzinfo=UTC))
 
 # Half of the instants lie near a change of some clock, where all that is difficult happens.
@@ -85,6 +91,10 @@ calendar: st.SearchStrategy[Trigger] = st.one_of(
         st.sampled_from([2, 3, 10, 12]), st.sampled_from([1, 29, "last"]), some_times, keys, policies,
     ),
     st.builds(lambda dst, key: Cron("0-59/20 1-3 * * *", key, dst=dst), policies, keys),
+    st.builds(
+        lambda rule, start_us, key, dst: RRule(rule, starting=from_us(start_us), timezone=key, dst=dst),
+        st.sampled_from(RULES), instants_us, keys, policies,
+    ),
 )  # fmt: skip
 simple: st.SearchStrategy[Trigger] = st.one_of(
     calendar,

@@ -21,6 +21,7 @@ from asyncsched.triggers import (
     Monthly,
     Once,
     OnDays,
+    RRule,
     Union,
     UnlessBetween,
     Weekly,
@@ -60,6 +61,14 @@ REPRS: list[tuple[Trigger, str]] = [
     (Monthly(("last", 15), "00:05"), "Monthly((15, 'last'), '00:05:00')"),
     (Yearly(12, 24, "18:00", "09:00"), "Yearly(12, 24, '09:00:00', '18:00:00')"),
     (Yearly(2, "last", "18:00"), "Yearly(2, 'last', '18:00:00')"),
+    (
+        RRule("FREQ=DAILY;BYHOUR=9", starting=START.astimezone(PLUS_TWO), timezone="Asia/Tokyo"),
+        "RRule('FREQ=DAILY;BYHOUR=9', starting=2026-01-01T00:00:00+00:00, timezone='Asia/Tokyo')",
+    ),
+    (
+        RRule("DTSTART:20260101T090000\nRRULE:FREQ=DAILY;COUNT=3", dst="skip"),
+        "RRule('DTSTART:20260101T090000\\nRRULE:FREQ=DAILY;COUNT=3', dst='skip')",
+    ),
     (OnDays(Every(30), "mon-fri", timezone="Asia/Tokyo"), "OnDays(Every(30), 'mon-fri', timezone='Asia/Tokyo')"),
     (Between(Every(30), "09:00", "17:00"), "Between(Every(30), '09:00:00', '17:00:00')"),
     (UnlessBetween(Every(30), "23:00", "04:00"), "UnlessBetween(Every(30), '23:00:00', '04:00:00')"),
