@@ -136,25 +136,27 @@ class JobSchedules:
 
     def weekdays(self) -> Self:
         """Keep back what does not fall on Monday to Friday, in the job's time zone."""
-        return self._filter(Rank.DAYS, "weekdays()", OnDays, WORKING_DAYS)
+        return self._put_around(self._filter(Rank.DAYS, "weekdays()", OnDays, WORKING_DAYS))
 
     def weekends(self) -> Self:
         """Keep back what does not fall on Saturday or Sunday, in the job's time zone."""
-        return self._filter(Rank.DAYS, "weekends()", OnDays, WEEKEND)
+        return self._put_around(self._filter(Rank.DAYS, "weekends()", OnDays, WEEKEND))
 
     def days(self, *days: str) -> Self:
         """Keep back what does not fall on ``days`` (``"mon"``, ``"mon-fri"``, ``"mon,wed"``), in the job's zone."""
-        return self._filter(Rank.DAYS, _shown("days", *days), OnDays, *days)
+        return self._put_around(self._filter(Rank.DAYS, _shown("days", *days), OnDays, *days))
 
     def between(self, start: str, end: str) -> Self:
         """Keep back what does not fall between two times of day, both included, in the job's zone; over midnight if
         ``end`` is before ``start``."""
-        return self._filter(Rank.WINDOW, _shown("between", start, end), Between, start, end)
+        call = _shown("between", start, end)
+        return self._put_around(self._filter(Rank.WINDOW, call, Between, start, end))
 
     def unless_between(self, start: str, end: str) -> Self:
         """Keep back what falls between two times of day, both included, in the job's zone; over midnight if ``end``
         is before ``start``."""
-        return self._filter(Rank.WINDOW, _shown("unless_between", start, end), UnlessBetween, start, end)
+        call = _shown("unless_between", start, end)
+        return self._put_around(self._filter(Rank.WINDOW, call, UnlessBetween, start, end))
 
     def exclude(self, *dates: date | Iterable[date] | Calendar) -> Self:
         """Keep back what falls on ``dates``, in the job's time zone.
@@ -163,13 +165,12 @@ class JobSchedules:
             dates: ``datetime.date`` values, collections of them, and calendars: whatever answers ``date in calendar``,
                 such as those of the package ``holidays``. A calendar must answer alike on all nodes.
         """
-        call = f"exclude({', '.join(map(_brief, dates))})"
-        read = self._named(Excluding, Every(1), *dates)  # once: what is given may be an iterator
-        return self._filter(Rank.DATES, call, Excluding, read.dates, *read.calendars)
+        return self._put_around(self._exclusion("exclude", *dates))
 
     def business_days(self, calendar: Iterable[date] | Calendar) -> Self:
         """Keep back what does not fall on Monday to Friday, and what falls on a holiday of ``calendar``."""
-        return self.weekdays().exclude(calendar)
+        working = self._filter(Rank.DAYS, "business_days()", OnDays, WORKING_DAYS)
+        return self._put_around(working, self._exclusion("business_days", calendar))
 
     def starting(self, instant: datetime) -> Self:
         """Have no fire time earlier than ``instant`` (aware), which itself may be one. It moves no grid."""
@@ -230,14 +231,21 @@ class JobSchedules:
         self._tell_complete()
         return self
 
-    def _filter(self, rank: Rank, call: str, kind: Callable[..., Filter], *args: object) -> Self:
+    def _exclusion(self, method: str, *dates: object) -> FilterCall:
+        read = self._named(Excluding, Every(1), *dates)  # once: what is given may be an iterator
+        call = f"{method}({', '.join(map(_brief, dates))})"
+        return self._filter(Rank.DATES, call, Excluding, read.dates, *read.calendars)
+
+    def _filter(self, rank: Rank, call: str, kind: Callable[..., Filter], *args: object) -> FilterCall:
         def around(trigger: Trigger, timezone: tzinfo) -> Filter:
             return kind(trigger, *args, timezone=timezone)
 
-        self._check_changeable(call)
         self._named(around, Every(1), UTC)
+        return FilterCall(rank, call, around)
+
+    def _put_around(self, *filters: FilterCall) -> Self:
         before = () if self._plan is None else self._plan.filters
-        return self._replan(call, filters=(*before, FilterCall(rank, call, around)))
+        return self._replan(filters[-1].call, filters=(*before, *filters))
 
     def _limit(self, name: str, instant: datetime) -> Self:
         self._named(Within, Every(1), **{name: instant})

@@ -263,7 +263,12 @@ def test_refused(call: Callable[[Job], Job], parts: tuple[str, ...]) -> None:
 def test_what_is_refused_changes_nothing() -> None:
     job = Job("j", work).daily_at("08:00").weekdays()
     before = repr(job)
-    for call in (lambda: job.between("09:00", "17:00"), lambda: job.phase(5), lambda: job.days("sun")):
+    for call in (
+        lambda: job.between("09:00", "17:00"),
+        lambda: job.phase(5),
+        lambda: job.days("sun"),
+        lambda: job.business_days(3),
+    ):
         refused(call)
     assert repr(job) == before
     assert job.dst("skip").trigger == OnDays(Daily("08:00", dst="skip"), "mon-fri")
