@@ -25,7 +25,7 @@ class GroupSettings(TypedDict, total=False):
 
     on_one_server: bool
     without_overlapping: bool
-    random_delay: tuple[Duration, Duration]
+    random_delay: tuple[Duration, Duration] | tuple[Duration, Duration, str]
     timezone: str | tzinfo
     lock_ttl: Duration
     misfire_grace: Duration | None
@@ -141,9 +141,10 @@ def _apply(job: Job, policy: str, value: object) -> None:
         if value:
             getattr(job, policy)()
     elif policy == "random_delay":
-        if not isinstance(value, tuple) or len(value) != 2:
-            raise ConfigurationError(f"{policy}={value!r}: the rule is (min, max)")
-        job.random_delay(*value)
+        if not isinstance(value, tuple) or len(value) not in (2, 3):
+            raise ConfigurationError(f"{policy}={value!r}: the rule is (min, max) or (min, max, seed)")
+        low, high, *seed = value
+        job.random_delay(low, high, seed=seed[0] if seed else None)
     else:
         getattr(job, policy)(value)
 

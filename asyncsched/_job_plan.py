@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,7 +71,7 @@ class Plan:
         trigger = self._scheduled(timezone, job)
         if trigger is None:
             return None
-        is_judged = (is_final or self.zoned is not None) and isinstance(trigger, Joinable)
+        is_judged = (is_final or self.is_judged) and isinstance(trigger, Joinable)
         for each in sorted(self.filters, key=lambda each: each.rank):
             trigger = around = each.around(trigger, timezone)
             if is_judged and each.rank < Rank.DATES and lets_nothing_pass(around):
@@ -80,14 +80,21 @@ class Plan:
             return trigger
         return Within(trigger, starting=self.starting, until=self.until)
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether all has been said of the parts when they were put together, whatever the time zone."""
+        return self.zoned is not None or not self.filters
+
     def refusal(self, timezone: tzinfo | None, job: str) -> str | None:
         """Return what is wrong with the parts, now that there will be no others, or ``None``."""
         if self.base is None and self.zoned is None:
             named = (("dst", self.dst), ("phase", self.phase), ("starting", self.starting), ("until", self.until))
             calls = [f"{name}({value!r})" for name, value in named if value is not None]
             return f"{[*(each.call for each in self.filters), *calls][0]} needs a schedule, and immediate() is none"
+        if self.is_judged or timezone is None:
+            return None
         try:
-            self.built(timezone or UTC, job, is_final=timezone is not None)
+            self.built(timezone, job, is_final=True)
         except ConfigurationError as error:
             return str(error)
         return None

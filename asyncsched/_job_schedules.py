@@ -199,7 +199,7 @@ class JobSchedules:
     def planned(self, timezone: tzinfo) -> tuple[Trigger | None, tzinfo]:
         """Return the trigger and the time zone that the job has with a scheduler of this time zone."""
         tz = self._timezone or timezone
-        if self._plan is None:
+        if self._plan is None or (self._plan.is_judged and tz is (self._timezone or UTC)):
             return self._trigger, tz
         return self._named(self._plan.built, tz, self._name, is_final=True), tz
 

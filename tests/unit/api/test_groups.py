@@ -74,6 +74,11 @@ def test_a_job_has_its_own_before_the_groups(
     assert own(scheduler.group(random_delay=(1, 5)).add_job("j", work)).policies == policies
 
 
+def test_a_seeded_delay(scheduler: Scheduler) -> None:
+    job = scheduler.group(random_delay=(1, 5, "tick")).add_job("j", work)
+    assert job.policies == ("random_delay(1, 5, seed='tick')",)
+
+
 def test_own_values_of_every_policy(scheduler: Scheduler) -> None:
     job = scheduler.group(**ALL).add_job("j", work).daily_at("09:00")
     job.timezone("UTC").lock_ttl(5).misfire_grace(7).rerun_on_crash(2).catch_up(1).when_store_unavailable("skip")
@@ -156,7 +161,8 @@ REFUSED = [
     pytest.param({"lock_ttl": None}, "group(): lock_ttl(None): None is neither", id="None"),
     pytest.param({"timezone": "Berlin"}, "group(): time zone 'Berlin' is not a known IANA key", id="zone"),
     pytest.param({"on_one_server": 1}, "group(): on_one_server=1: the rule is True or False", id="a number for a flag"),
-    pytest.param({"random_delay": 5}, "group(): random_delay=5: the rule is (min, max)", id="one bound"),
+    pytest.param({"random_delay": 5}, "group(): random_delay=5: the rule is (min, max) or (min", id="one bound"),
+    pytest.param({"random_delay": (1, 5, "x")}, "group(): random_delay(1, 5, seed='x'): the rule is seed=", id="seed"),
     pytest.param({"random_delay": (5, 1)}, "group(): random_delay(5, 1): the rule is 0 <= min <= max", id="bounds"),
     pytest.param(
         {"rerun_on_crash": True}, "group(): rerun_on_crash(True): max_attempts is a whole number", id="attempts"
