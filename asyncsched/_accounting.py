@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asyncsched import events
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
-from asyncsched._job_state import MISSED, JobState, Tally
+from asyncsched._job_state import MISSED, JobState, Tally, told
 from asyncsched._run import Outcome, Run, SkipReason
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ SKIP_LEVELS = {
     SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
     SkipReason.SHUTTING_DOWN: logging.INFO,
 }
-RUN_LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.CANCELLED: logging.WARNING}
-"""Levels of the line that ends a run; every other outcome is an error."""
+RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
+"""Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""
+_SUCCEEDED = Outcome.SUCCEEDED
 
 
 class Ledger:
@@ -41,24 +42,36 @@ class Ledger:
         self._logger = logger
         self._bus = bus
         self.node = ""
-        self.tally: Tally = Counter()
+        self._succeeded = 0
+        self._others: Tally = Counter()
+
+    @property
+    def tally(self) -> Tally:
+        """How ticks and runs have ended so far."""
+        return told(self._succeeded, self._others)
 
     def started(self, run: Run) -> None:
         """Book a handler's start."""
-        if self._bus.wants(events.RunStarted):
+        if self._bus.is_heard and self._bus.wants(events.RunStarted):
             late_by = (run.started_us - run.fire_us) / 1e6
             self._bus.emit(events.RunStarted(**self._of_run(run), late_by=late_by))
 
     def ended(self, state: JobState, run: Run) -> None:
         """Book the end of a run that has its outcome."""
-        assert run.outcome is not None
-        self._count(state, run.outcome)
-        level = RUN_LEVELS.get(run.outcome, logging.ERROR)
-        if self._logger.isEnabledFor(level):
+        outcome = run.outcome
+        assert outcome is not None
+        if outcome is _SUCCEEDED:
+            self._succeeded += 1
+            state.succeeded += 1
+            level = logging.INFO
+        else:
+            self._count(state, outcome)
+            level = RUN_LEVELS.get(outcome, logging.ERROR)
+        if self._logger.logger.isEnabledFor(level):
             self._log_end(run, level)
-        if self._bus.wants(events.RunEnded):
+        if self._bus.is_heard and self._bus.wants(events.RunEnded):
             self._bus.emit(
-                events.RunEnded(**self._of_run(run), outcome=run.outcome, duration=run.duration, errors=run.errors)
+                events.RunEnded(**self._of_run(run), outcome=outcome, duration=run.duration, errors=run.errors)
             )
 
     def _log_end(self, run: Run, level: int) -> None:
@@ -184,7 +197,7 @@ class Ledger:
         return from_us(round(self._clock.time() * 1e6))
 
     def _count(self, state: JobState, what: Outcome | SkipReason | str, number: int = 1) -> None:
-        self.tally[what] += number
+        self._others[what] += number
         state.count(what, number)
 
     def _ids(self, run: Run) -> dict[str, str]:

@@ -5,17 +5,19 @@
                 │           │          └─ succeeded, failed, cancelled, lock_lost
                 └───────────┴─ skipped
 
-A plain run is one task and nothing else; a guarded one carries a lease, which its keeper renews beside it. Whatever the
-handler does, the run ends with exactly one outcome, its lease goes back only after the handler, or its thread, has
-really ended, and nothing that it raises reaches the scheduler.
+A plain run is one task, with one coroutine around the handler's; a guarded one carries a lease, which its keeper renews
+beside it. Whatever the handler does, the run ends with exactly one outcome, its lease goes back only after the handler,
+or its thread, has really ended, and nothing that it raises reaches the scheduler.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from asyncsched._clock import sleep, wait_until_set
 from asyncsched._grants import ClaimKind
@@ -23,7 +25,7 @@ from asyncsched._run import Outcome, Run, SkipReason, enter_run, run_in
 from asyncsched._tasks import is_being_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from asyncsched._accounting import Ledger
     from asyncsched._grants import Lease
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
     from asyncsched._lease import HeldLease, LeaseKeeper
     from asyncsched._run import Origin
     from asyncsched.protocols import Clock
+
+_SUCCEEDED = Outcome.SUCCEEDED
+_TICK = ClaimKind.TICK
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+"""How a plain tick's task is made: where Python can, its handler takes its first step at once, instead of in the event
+loop's next turn."""
+PLAIN_LOOPS = ("asyncio", "uvloop")
+"""Packages whose event loops make tasks as ``asyncio.Task`` does, if the service gave them no task factory."""
 
 
 class Executor:
@@ -45,6 +55,7 @@ class Executor:
         left_open: Callable[[JobState, int], None],
     ) -> None:
         self._clock = clock
+        self._time, self._monotonic = clock.time, clock.monotonic
         self._ledger = ledger
         self._keeper = keeper
         self._origin = origin
@@ -60,14 +71,40 @@ class Executor:
 
     def new_run(self, state: JobState, kind: ClaimKind, fire_us: int) -> Run:
         """Return a run that has not begun."""
-        return Run(self._origin, state.job.name, fire_us, state.settings.timezone, kind)
+        return Run(self._origin, state.name, fire_us, state.settings.timezone, kind)
 
     def start(self, state: JobState, run: Run) -> None:
         """Carry out a run that nothing guards."""
-        if state.job.delay is None:
+        if state.delay is None:
             self._spawn(state, run, self._carry_out(state, run))
         else:
             self._spawn(state, run, self._carry_out_granted(state, run, None))
+
+    def start_ticks(self, states: Iterable[JobState], fire_us: int) -> None:
+        """Carry out one tick of many plain jobs. Where Python can, each handler takes its first step here and now, in
+        a context of its own; those that never wait have ended on return, and have cost the event loop nothing."""
+        origin, active, make_task = self._origin, self.active, self._task_maker()
+        for state in states:
+            if state.retired:  # by a handler that came before it
+                continue
+            run = Run(origin, state.name, fire_us, state.settings.timezone, _TICK)
+            state.active += 1
+            active[run] = state
+            life = self._carry_out(state, run) if state.delay is None else self._carry_out_granted(state, run, None)
+            try:
+                task = make_task(life, name=state.name)
+            except KeyboardInterrupt as error:  # it is the program's end, and not for the engine to be told first
+                self._loop.call_soon(_raise, error)
+            else:
+                if not task.done():
+                    run.task = task
+
+    def _task_maker(self) -> Callable[..., asyncio.Task[None]]:
+        """Return what makes the task of a plain tick."""
+        loop = self._loop
+        if loop.get_task_factory() is not None or type(loop).__module__.partition(".")[0] not in PLAIN_LOOPS:
+            return loop.create_task
+        return partial(asyncio.Task, loop=loop, **EAGER)
 
     def start_granted(self, state: JobState, run: Run, lease: Lease | None, sent_at: float) -> None:
         """Carry out a run whose claim was won; ``lease`` is what it holds, asked for at ``sent_at`` (monotonic)."""
@@ -139,11 +176,11 @@ class Executor:
     async def _work(self, state: JobState, run: Run) -> None:
         """Let the handler do its work and give the run its outcome, whatever it raises."""
         enter_run(run)
-        began_at = self._clock.monotonic()
-        run.started_us = round(self._clock.time() * 1e6)
+        began_at = self._monotonic()
+        run.started_us = round(self._time() * 1e6)
         self._ledger.started(run)
         try:
-            await state.job.invoke(run)
+            await state.invoke(state.handler, run)
         except asyncio.CancelledError:
             run.interrupted = is_being_cancelled()
             run.end(Outcome.CANCELLED)
@@ -153,22 +190,22 @@ class Executor:
         except BaseException as error:
             run.end(Outcome.FAILED, _without_own_frame(error))
         else:
-            run.end(Outcome.FAILED if run.errors else Outcome.SUCCEEDED)
+            run.end(Outcome.FAILED if run.errors else _SUCCEEDED)
         finally:
-            run.duration = self._clock.monotonic() - began_at
+            run.duration = self._monotonic() - began_at
 
     def _end(self, state: JobState, run: Run) -> None:
         """Book the run. Its outcome is what became of the handler, unless the lease was lost."""
         del self.active[run]
         run.task = None  # its context holds the run: kept, every run that ended would wait for the garbage collector
         state.active -= 1
-        state.last_run = run
         if run.asked_to_end is Outcome.LOCK_LOST:
             run.end(Outcome.LOCK_LOST)
         elif run.outcome is None and not run.started_us:
             run.end(Outcome.SKIPPED, skip_reason=SkipReason.SHUTTING_DOWN)
         elif run.outcome is None:
             run.end(Outcome.FAILED)
+        state.last_outcome = run.outcome
         if self._draining:
             self._changed.set()
         if run.skip_reason is not None:
@@ -244,6 +281,10 @@ class Executor:
             self._end_what_never_began()
             if self.active:
                 await wait_until_set(self._clock, self._changed, left)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _without_own_frame(error: BaseException) -> BaseException:

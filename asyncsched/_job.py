@@ -16,10 +16,8 @@ from asyncsched.triggers import Cron, Daily, Every, Once, Union
 from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from datetime import datetime, tzinfo
-
-    from asyncsched._run import Run
 
 F = TypeVar("F")
 T = TypeVar("T")
@@ -305,10 +303,11 @@ class Job:
             self._trigger = self._zoned_trigger(timezone=settings.timezone)
         return settings
 
-    def invoke(self, run: Run) -> Awaitable[object]:
-        """Call the handler for ``run``."""
+    @property
+    def invoke(self) -> Invoke:
+        """What calls the handler for a run: a function of the two."""
         assert self._invoke is not None
-        return self._invoke(self._handler, run)
+        return self._invoke
 
     def _set_handler(self, handler: object) -> None:
         self._invoke = invoker(handler, self._name)

@@ -99,16 +99,15 @@ class RunContext:
         "started_us",
     )
 
-    def __init__(self, origin: Origin, job: str, fire_us: int, timezone: tzinfo) -> None:
-        self._origin = origin
-        self._timezone = timezone
-        self._run_id: str | None = None
-        self._trace_id: str | None = None
-        self.job = job
-        self.fire_us = fire_us
-        self.started_us = 0
-        self.attempt = 1
-        self.fence = 0
+    _origin: Origin
+    _timezone: tzinfo
+    _run_id: str | None
+    _trace_id: str | None
+    job: str
+    fire_us: int
+    started_us: int
+    attempt: int
+    fence: int
 
     @property
     def run_id(self) -> str:
@@ -193,16 +192,21 @@ class Run(RunContext):
     def __init__(
         self, origin: Origin, job: str, fire_us: int, timezone: tzinfo, kind: ClaimKind = ClaimKind.TICK
     ) -> None:
-        super().__init__(origin, job, fire_us, timezone)
+        self._origin = origin  # all in one function: a call of the base class's would cost as much as the rest
+        self._timezone = timezone
+        self._run_id = self._trace_id = None
+        self.job = job
+        self.fire_us = fire_us
+        self.started_us = self.fence = 0
+        self.attempt = 1
         self.kind = kind
         self.outcome: Outcome | None = None
         self.skip_reason: SkipReason | None = None
         self.errors: tuple[BaseException, ...] = ()
         self.duration = 0.0
         self.task: asyncio.Task[None] | None = None
-        self.begun = False
+        self.begun = self.interrupted = False
         self.asked_to_end: Outcome | None = None
-        self.interrupted = False
         self.channel: object = None
         self._ended: asyncio.Event | None = None
 
