@@ -16,7 +16,6 @@ import asyncio
 import random
 import sys
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._clock import sleep, wait_until_set
@@ -75,47 +74,46 @@ class Executor:
 
     def start(self, state: JobState, run: Run) -> None:
         """Carry out a run that nothing guards."""
-        if state.delay is None:
-            self._spawn(state, run, self._carry_out(state, run))
-        else:
-            self._spawn(state, run, self._carry_out_granted(state, run, None))
+        self._spawn(state, run, self._carry_out(state, run, granted=state.delay is not None))
 
     def start_ticks(self, states: Iterable[JobState], fire_us: int) -> None:
         """Carry out one tick of many plain jobs. Where Python can, each handler takes its first step here and now, in
         a context of its own; those that never wait have ended on return, and have cost the event loop nothing."""
-        origin, active, make_task = self._origin, self.active, self._task_maker()
+        loop, origin, active, carry_out = self._loop, self._origin, self.active, self._carry_out
+        make_task, options = self._task_maker()
         for state in states:
             if state.retired:  # by a handler that came before it
                 continue
             run = Run(origin, state.name, fire_us, state.settings.timezone, _TICK)
             state.active += 1
             active[run] = state
-            life = self._carry_out(state, run) if state.delay is None else self._carry_out_granted(state, run, None)
+            life = carry_out(state, run) if state.delay is None else carry_out(state, run, granted=True)
             try:
-                task = make_task(life, name=state.name)
+                task = make_task(life, name=state.name, **options)
             except KeyboardInterrupt as error:  # it is the program's end, and not for the engine to be told first
-                self._loop.call_soon(_raise, error)
+                loop.call_soon(_raise, error)
             else:
                 if not task.done():
                     run.task = task
 
-    def _task_maker(self) -> Callable[..., asyncio.Task[None]]:
-        """Return what makes the task of a plain tick."""
+    def _task_maker(self) -> tuple[Callable[..., asyncio.Task[None]], dict[str, Any]]:
+        """Return what makes the task of a plain tick, and how it is to be asked."""
         loop = self._loop
         if loop.get_task_factory() is not None or type(loop).__module__.partition(".")[0] not in PLAIN_LOOPS:
-            return loop.create_task
-        return partial(asyncio.Task, loop=loop, **EAGER)
+            return loop.create_task, {}
+        return asyncio.Task, {"loop": loop, **EAGER}
 
     def start_granted(self, state: JobState, run: Run, lease: Lease | None, sent_at: float) -> None:
         """Carry out a run whose claim was won; ``lease`` is what it holds, asked for at ``sent_at`` (monotonic)."""
         held = None
         if lease is not None:
             held = self._keeper.hold(lease, sent_at, lambda why: self._lose(run, why))
-        self._spawn(state, run, self._carry_out_granted(state, run, held))
+        self._spawn(state, run, self._carry_out(state, run, held, granted=True))
 
         def end_if_never_begun(_: object) -> None:
             if not run.begun:  # somebody else cancelled the task before its first step, such as the end of asyncio.run
-                self._end_granted(state, run, held)
+                self._give_back(state, run, held)
+                self._end(state, run)
 
         assert run.task is not None
         run.task.add_done_callback(end_if_never_begun)
@@ -127,36 +125,43 @@ class Executor:
 
     # The life of a run
 
-    async def _carry_out(self, state: JobState, run: Run) -> None:
+    async def _carry_out(
+        self, state: JobState, run: Run, held: HeldLease | None = None, *, granted: bool = False
+    ) -> None:
+        """Live the run's life, whatever its handler raises. All in one coroutine: each one more costs every run.
+
+        Args:
+            held: its lease, if it has one.
+            granted: whether it was claimed, or is delayed: a plain run needs none of what these do.
+        """
         run.begun = True
         try:
+            if granted:
+                await self._sleep_delay(state, run)
+                if held is not None:
+                    self._keeper.check(held)
             if run.asked_to_end is None:
-                await self._work(state, run)
+                enter_run(run)
+                began_at = self._monotonic()
+                run.started_us = round(self._time() * 1e6)
+                self._ledger.started(run)
+                try:
+                    await state.invoke(state.handler, run)
+                    run.end(Outcome.FAILED if run.errors else _SUCCEEDED)
+                except asyncio.CancelledError:
+                    run.interrupted = is_being_cancelled()
+                    run.end(Outcome.CANCELLED)
+                except KeyboardInterrupt:
+                    run.interrupted = True
+                    raise  # the program itself is being ended; `_end` still books the run
+                except BaseException as error:
+                    run.end(Outcome.FAILED, _without_own_frame(error))
+                finally:
+                    run.duration = self._monotonic() - began_at
         finally:
+            if granted:
+                self._give_back(state, run, held)
             self._end(state, run)
-
-    async def _carry_out_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
-        run.begun = True
-        try:
-            await self._sleep_delay(state, run)
-            if held is not None:
-                self._keeper.check(held)
-            if run.asked_to_end is None:
-                await self._work(state, run)
-        finally:
-            self._end_granted(state, run, held)
-
-    def _end_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
-        finished = bool(run.started_us) and not run.interrupted
-        if held is not None:
-            if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
-                self._keeper.check(held)
-            self._keeper.drop(held, finished=finished)
-        if state.overlap_lock is not None:
-            state.overlap_lock.release()
-        if state.job.max_attempts and not finished:
-            self._left_open(state, run.fire_us)
-        self._end(state, run)
 
     async def _sleep_delay(self, state: JobState, run: Run) -> None:
         """Sleep the job's random delay. A run that is asked to end meanwhile does not start."""
@@ -173,26 +178,17 @@ class Executor:
         finally:
             del self._starts_at[run]
 
-    async def _work(self, state: JobState, run: Run) -> None:
-        """Let the handler do its work and give the run its outcome, whatever it raises."""
-        enter_run(run)
-        began_at = self._monotonic()
-        run.started_us = round(self._time() * 1e6)
-        self._ledger.started(run)
-        try:
-            await state.invoke(state.handler, run)
-        except asyncio.CancelledError:
-            run.interrupted = is_being_cancelled()
-            run.end(Outcome.CANCELLED)
-        except KeyboardInterrupt:
-            run.interrupted = True
-            raise  # the program itself is being ended; `_end` still books the run
-        except BaseException as error:
-            run.end(Outcome.FAILED, _without_own_frame(error))
-        else:
-            run.end(Outcome.FAILED if run.errors else _SUCCEEDED)
-        finally:
-            run.duration = self._monotonic() - began_at
+    def _give_back(self, state: JobState, run: Run, held: HeldLease | None) -> None:
+        """Let go of what the run held for itself."""
+        finished = bool(run.started_us) and not run.interrupted
+        if held is not None:
+            if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
+                self._keeper.check(held)
+            self._keeper.drop(held, finished=finished)
+        if state.overlap_lock is not None:
+            state.overlap_lock.release()
+        if state.job.max_attempts and not finished:
+            self._left_open(state, run.fire_us)
 
     def _end(self, state: JobState, run: Run) -> None:
         """Book the run. Its outcome is what became of the handler, unless the lease was lost."""

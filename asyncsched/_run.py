@@ -259,6 +259,5 @@ def run_in(task: asyncio.Task[object]) -> Run | None:
     return None if get_context is None else get_context().get(_current)
 
 
-def enter_run(run: Run) -> None:
-    """Make ``run`` the current one of this task."""
-    _current.set(run)
+enter_run = _current.set
+"""Makes a run the current one of this task."""

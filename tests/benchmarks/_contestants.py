@@ -22,8 +22,8 @@ schedule = Contestant("schedule", "peer", "schedule", needs="schedule", quick=Fa
 LOCAL = (ours, bare, aps3, aps4, aiocron, schedule)
 
 EAGER = (
-    Contestant("asyncsched, not eager", "ours", "asyncsched"),
-    Contestant("asyncsched, eager", "ours", "asyncsched", loop="eager"),
+    Contestant("asyncsched, not eager", "ours", "asyncsched", options={"eager": False}),
+    Contestant("asyncsched, eager", "ours", "asyncsched"),
     Contestant(BARE, "limit", "bare"),
     Contestant("bare loop, eager", "limit", "bare", loop="eager"),
 )
