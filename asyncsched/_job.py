@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from asyncsched._durations import Duration, seconds
@@ -323,7 +323,7 @@ class Job:
         if isinstance(interval, timedelta):  # which has a unit of its own
             raise self._refusal(call, "it takes a number; every() takes a timedelta")
         number = self._named(seconds, interval, what=call)
-        return self._schedule(call, lambda: Every(number * unit))
+        return self._schedule(call, partial(_fixed_interval, number * unit))
 
     def _schedule_in_zone(self, call: str, make: Callable[..., Trigger]) -> Job:
         self._schedule(call, make)
@@ -367,6 +367,12 @@ class Job:
 
     def _refusal(self, call: str, rule: str) -> ConfigurationError:
         return ConfigurationError(f"job {self._name!r}: {call}: {rule}")
+
+
+@lru_cache
+def _fixed_interval(interval: float) -> Every:
+    """Return the grid of this interval: one for all jobs that have it, since it never changes."""
+    return Every(interval)
 
 
 def _shown(method: str, *args: object) -> str:

@@ -60,7 +60,6 @@ class JobState:
         "decided_us",
         "delay",
         "entry",
-        "grace_us",
         "grid",
         "handler",
         "invoke",
@@ -87,7 +86,6 @@ class JobState:
         self.delay = job.delay
         self.grid = job.trigger if type(job.trigger) is Every else None
         self._step = None if self.grid is not None or job.trigger is None else stepper(job.trigger)
-        self.grace_us = settings.grace_us
         self.entry: int | None = None
         self.next_us: int | None = None
         self.last_us = self.decided_us = 0

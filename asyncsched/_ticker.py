@@ -163,7 +163,7 @@ class Ticker:
         ready: list[JobState] = []
         late: dict[int, list[JobState]] = {}
         for state in states:
-            grid, grace_us = state.grid, state.grace_us
+            grid, grace_us = state.grid, state.settings.grace_us
             run_us: int | None = fire_us
             if (
                 grid is not None
@@ -191,7 +191,7 @@ class Ticker:
         """Decide what a tick that has come due means, set the next one, and return the tick to run, if any."""
         if state.retired:
             return None
-        due = coalesce(fire_us, now, state.grace_us, lambda after_us: self._step(state, after_us), state.grid)
+        due = coalesce(fire_us, now, state.settings.grace_us, lambda after_us: self._step(state, after_us), state.grid)
         state.last_us = due.run_us or due.last_missed_us
         self._set_next(state, due.next_us)
         if due.missed:
