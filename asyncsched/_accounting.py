@@ -9,18 +9,21 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from asyncsched import events
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import MISSED, JobState, Tally, told
+from asyncsched._lazy import LazyModule
 from asyncsched._run import Outcome, Run, SkipReason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from asyncsched import events
     from asyncsched._events import EventBus
     from asyncsched._logs import SafeLogger
     from asyncsched.protocols import Clock
+else:
+    events = LazyModule("asyncsched.events")
 
 SKIP_LEVELS = {
     SkipReason.OVERLAP: logging.WARNING,
@@ -101,7 +104,7 @@ class Ledger:
             exc_info=error,
             extra=self._ids(run),
         )
-        if self._bus.wants(events.ErrorReported):
+        if self._bus.is_heard and self._bus.wants(events.ErrorReported):
             self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
 
     def lease_lost(self, run: Run, why: str) -> None:
@@ -114,7 +117,7 @@ class Ledger:
             why,
             extra=self._ids(run),
         )
-        if self._bus.wants(events.LeaseLost):
+        if self._bus.is_heard and self._bus.wants(events.LeaseLost):
             self._bus.emit(events.LeaseLost(**self._of_run(run), why=why))
 
     def skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
@@ -125,7 +128,7 @@ class Ledger:
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
-        if self._bus.wants(events.TickSkipped):
+        if self._bus.is_heard and self._bus.wants(events.TickSkipped):
             self._bus.emit(
                 events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
             )
@@ -141,7 +144,7 @@ class Ledger:
             from_us(first_us, zone).isoformat(),
             from_us(last_us, zone).isoformat(),
         )
-        if self._bus.wants(events.TicksMissed):
+        if self._bus.is_heard and self._bus.wants(events.TicksMissed):
             self._bus.emit(
                 events.TicksMissed(**self._of_job(state), count=count, first=from_us(first_us), last=from_us(last_us))
             )
@@ -153,7 +156,7 @@ class Ledger:
             state.job.name,
             from_us(fire_us, state.settings.timezone).isoformat(),
         )
-        if self._bus.wants(events.LateGrantReleased):
+        if self._bus.is_heard and self._bus.wants(events.LateGrantReleased):
             self._bus.emit(events.LateGrantReleased(**self._of_job(state), fire_time=from_us(fire_us)))
 
     def loop_blocking(self, job: str | None, seconds: float, where: str) -> None:
@@ -172,7 +175,7 @@ class Ledger:
             seconds,
             "" if job is None else f" by job={job}",
         )
-        if self._bus.wants(events.LoopBlocked):
+        if self._bus.is_heard and self._bus.wants(events.LoopBlocked):
             self._bus.emit(events.LoopBlocked(at=self.now(), node=self.node, blocked_for=seconds, job=job))
 
     def runs_unguarded(self, run: Run) -> None:
@@ -189,7 +192,7 @@ class Ledger:
             from_us(fire_us, state.settings.timezone).isoformat(),
             attempts,
         )
-        if self._bus.wants(events.RerunsExhausted):
+        if self._bus.is_heard and self._bus.wants(events.RerunsExhausted):
             self._bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
 
     def now(self) -> datetime:

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncsched import events
 from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
@@ -22,6 +21,7 @@ from asyncsched._execution import Executor
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
+from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
 from asyncsched._recovery import Recovery
@@ -34,12 +34,15 @@ from asyncsched.exceptions import SchedulerError
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
+    from asyncsched import events
     from asyncsched._accounting import Ledger
     from asyncsched._events import EventBus
     from asyncsched._job import Job
     from asyncsched._job_settings import JobSettings
     from asyncsched._logs import SafeLogger
     from asyncsched.protocols import Clock, Store
+else:
+    events = LazyModule("asyncsched.events")
 
 THREADS = 40
 """Worker threads for plain functions: a limiter of our own, because long jobs must not take the threads in which the
@@ -111,7 +114,7 @@ class Engine:
         state = JobState(job, job.freeze(defaults))
         self.states[job.name] = state
         self._ticker.schedule(state)
-        if self._bus.wants(events.JobAdded):
+        if self._bus.is_heard and self._bus.wants(events.JobAdded):
             fire_time = None if state.next_us is None else from_us(state.next_us)
             self._bus.emit(
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
@@ -127,7 +130,7 @@ class Engine:
         if state is not None:
             state.retired = True
             self._ticker.forget(state)
-            if self._bus.wants(events.JobRemoved):
+            if self._bus.is_heard and self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
 
     async def trigger(self, name: str) -> Run:
@@ -258,7 +261,7 @@ class Engine:
             self._leftovers = asyncio.ensure_future(self._close_after_leftovers())
         else:
             await self._close_store(self)
-        if self._bus.wants(events.SchedulerStopped):
+        if self._bus.is_heard and self._bus.wants(events.SchedulerStopped):
             self._bus.emit(events.SchedulerStopped(at=self._ledger.now(), node=self.node, unfinished=unfinished))
         await self._bus.drain(self._clock, CANCEL_TIMEOUT)
 

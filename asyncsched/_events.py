@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from asyncsched._clock import wait_until_set
 from asyncsched._logs import SafeLogger
 from asyncsched._tasks import is_being_cancelled
-from asyncsched.events import Event
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Clock
 
-Subscriber = Callable[[Event], object]
+if TYPE_CHECKING:
+    from asyncsched.events import Event
+
+Subscriber = Callable[["Event"], object]
 
 
 class EventBus:
@@ -33,6 +36,8 @@ class EventBus:
         Raises:
             ConfigurationError: ``callback`` cannot be called, or a type is no event type.
         """
+        from asyncsched.events import Event
+
         if not callable(callback):
             raise ConfigurationError(f"subscribe(): {callback!r} cannot be called")
         for event_type in types:

@@ -12,7 +12,7 @@ from asyncsched._instants import EPOCH
 from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Trigger
-from asyncsched.triggers import Cron, Daily, Every, Once, Union
+from asyncsched.triggers import Every, Once, Union
 from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Job:
 
     def daily_at(self, *times: str) -> Job:
         """Run each day at ``times`` (``"HH:MM:SS"`` or ``"HH:MM"``) in the job's time zone."""
+        from asyncsched.triggers import Daily
+
         return self._schedule_in_zone(_shown("daily_at", *times), partial(Daily, *times))
 
     def per_seconds(self, interval: float) -> Job:
@@ -381,6 +383,8 @@ def _shown(method: str, *args: object) -> str:
 
 
 def _crons(expressions: tuple[str, ...], timezone: str | tzinfo = "UTC") -> Trigger:
+    from asyncsched.triggers import Cron
+
     if not expressions:
         raise ConfigurationError("at least one expression is needed")
     crons = [Cron(expression, timezone=timezone) for expression in expressions]

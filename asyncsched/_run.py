@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -59,7 +59,7 @@ MOST_ERRORS = 100
 def new_id() -> str:
     """Return 32 lower-case hex digits, not all zero: a run id, and a valid W3C trace id."""
     while True:
-        value = secrets.token_hex(16)
+        value = os.urandom(16).hex()
         if value.strip("0"):
             return value
 

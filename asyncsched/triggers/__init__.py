@@ -11,11 +11,25 @@ are ``None``.
 
 from __future__ import annotations
 
+import importlib
+import typing
+
 from asyncsched._instants import EPOCH
-from asyncsched.triggers._cron import Cron
-from asyncsched.triggers._daily import Daily
 from asyncsched.triggers._every import Every
 from asyncsched.triggers._once import Once
 from asyncsched.triggers._union import Union
 
+if typing.TYPE_CHECKING:
+    from asyncsched.triggers._cron import Cron
+    from asyncsched.triggers._daily import Daily
+
 __all__ = ["EPOCH", "Cron", "Daily", "Every", "Once", "Union"]
+
+_LATER = {"Cron": "asyncsched.triggers._cron", "Daily": "asyncsched.triggers._daily"}
+"""Names whose modules are loaded when they are first asked for: they bring a lot along, and many services have neither."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

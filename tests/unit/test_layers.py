@@ -13,7 +13,7 @@ ROOT = Path(asyncsched.__file__).parent
 
 LAYERS = [
     # words: values, protocols, how a handler is called
-    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "events"],
+    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "_lazy", "events"],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_timeline", "_misfire"],
