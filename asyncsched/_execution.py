@@ -90,7 +90,10 @@ class Executor:
             life = carry_out(state, run) if state.delay is None else carry_out(state, run, granted=True)
             try:
                 task = make_task(life, name=state.name, **options)
-            except KeyboardInterrupt as error:  # it is the program's end, and not for the engine to be told first
+            except (
+                KeyboardInterrupt,
+                SystemExit,
+            ) as error:  # the program's end is the loop's to raise, not the engine's
                 loop.call_soon(_raise, error)
             else:
                 if not task.done():

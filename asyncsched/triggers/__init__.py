@@ -26,7 +26,7 @@ if typing.TYPE_CHECKING:
 __all__ = ["EPOCH", "Cron", "Daily", "Every", "Once", "Union"]
 
 _LATER = {"Cron": "asyncsched.triggers._cron", "Daily": "asyncsched.triggers._daily"}
-"""Names whose modules are loaded when they are first asked for: they bring a lot along, and many services have neither."""
+"""Names whose modules are loaded when they are first asked for: they bring a lot along, and many services have none."""
 
 
 def __getattr__(name: str) -> object:

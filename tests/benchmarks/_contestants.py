@@ -34,16 +34,21 @@ CRON = (
     Contestant("croniter", "peer", "croniter", needs="croniter"),
 )
 
-IMPORTS = tuple(
-    Contestant(name, kind, "", needs=needs, options={"package": package})
-    for name, kind, needs, package in (
-        (OURS, "ours", None, "asyncsched"),
-        ("asyncio alone", "limit", None, "asyncio"),
-        (APS3, "peer", "apscheduler3", "apscheduler.schedulers.asyncio"),
-        ("APScheduler 4 alpha", "peer", "apscheduler4", "apscheduler"),
-        ("aiocron", "peer", "aiocron", "aiocron"),
-        ("schedule", "peer", "schedule", "schedule"),
-    )
+IMPORTS = (
+    *(
+        Contestant(name, kind, "", needs=needs, options={"package": package})
+        for name, kind, needs, package in (
+            (OURS, "ours", None, "asyncsched"),
+            ("asyncio alone", "limit", None, "asyncio"),
+            (APS3, "peer", "apscheduler3", "apscheduler.schedulers.asyncio"),
+            ("APScheduler 4 alpha", "peer", "apscheduler4", "apscheduler"),
+            ("aiocron", "peer", "aiocron", "aiocron"),
+            ("schedule", "peer", "schedule", "schedule"),
+        )
+    ),
+    Contestant(
+        "asyncsched and a Scheduler()", "ours", "", options={"package": "asyncsched", "then": "asyncsched.Scheduler()"}
+    ),
 )
 
 SCRIPT = "bare loop, one script a batch"

@@ -35,13 +35,8 @@ async def main():
 asyncio.run(main())
 """.strip()
 NOT_AT_THE_START = {"asyncsched._engine", "asyncsched._snapshot"}
-NOT_WITHOUT_USE = {
-    "asyncsched.events",
-    "asyncsched.triggers._cron",
-    "asyncsched.triggers._daily",
-    "cronsim",
-    "zoneinfo",
-}
+TRIGGERS = {"asyncsched.triggers._cron", "asyncsched.triggers._daily"}
+NOT_WITHOUT_USE = {"asyncsched.events", "cronsim", "zoneinfo"} | TRIGGERS
 
 
 def test_what_may_never_be_used_is_loaded_late() -> None:
