@@ -11,13 +11,15 @@ async def cleanup() -> None: ...
 await scheduler.run()                               # or: FastAPI(lifespan=scheduler.lifespan)
 """
 
+import importlib
+import typing
+
 from asyncsched._base_handler import BaseHandler
 from asyncsched._grants import DEFAULT_LOCK_TTL
 from asyncsched._job import Job
 from asyncsched._logs import RunFilter
 from asyncsched._run import Outcome, Run, RunContext, SkipReason, current_run
 from asyncsched._scheduler import Scheduler
-from asyncsched._snapshot import Snapshot
 from asyncsched.exceptions import (
     ConfigurationError,
     DuplicateJobError,
@@ -26,7 +28,10 @@ from asyncsched.exceptions import (
     UnknownJobError,
 )
 from asyncsched.protocols import Clock, Handler, Store, Trigger
-from asyncsched.stores.memory import MemoryStore
+
+if typing.TYPE_CHECKING:
+    from asyncsched._snapshot import Snapshot
+    from asyncsched.stores.memory import MemoryStore
 
 __version__ = "0.1.0"
 
@@ -53,3 +58,14 @@ __all__ = [
     "UnknownJobError",
     "current_run",
 ]
+
+
+_LATER = {"MemoryStore": "asyncsched.stores.memory", "Snapshot": "asyncsched._snapshot"}
+"""Names whose modules are loaded when they are first asked for: a service does not wait at its start for what it may
+never use."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,18 +9,21 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from asyncsched import events
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
-from asyncsched._job_state import MISSED, JobState, Tally
+from asyncsched._job_state import MISSED, JobState, Tally, told
+from asyncsched._lazy import LazyModule
 from asyncsched._run import Outcome, Run, SkipReason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from asyncsched import events
     from asyncsched._events import EventBus
     from asyncsched._logs import SafeLogger
     from asyncsched.protocols import Clock
+else:
+    events = LazyModule("asyncsched.events")
 
 SKIP_LEVELS = {
     SkipReason.OVERLAP: logging.WARNING,
@@ -29,8 +32,9 @@ SKIP_LEVELS = {
     SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
     SkipReason.SHUTTING_DOWN: logging.INFO,
 }
-RUN_LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.CANCELLED: logging.WARNING}
-"""Levels of the line that ends a run; every other outcome is an error."""
+RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
+"""Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""
+_SUCCEEDED = Outcome.SUCCEEDED
 
 
 class Ledger:
@@ -41,24 +45,36 @@ class Ledger:
         self._logger = logger
         self._bus = bus
         self.node = ""
-        self.tally: Tally = Counter()
+        self._succeeded = 0
+        self._others: Tally = Counter()
+
+    @property
+    def tally(self) -> Tally:
+        """How ticks and runs have ended so far."""
+        return told(self._succeeded, self._others)
 
     def started(self, run: Run) -> None:
         """Book a handler's start."""
-        if self._bus.wants(events.RunStarted):
+        if self._bus.is_heard and self._bus.wants(events.RunStarted):
             late_by = (run.started_us - run.fire_us) / 1e6
             self._bus.emit(events.RunStarted(**self._of_run(run), late_by=late_by))
 
     def ended(self, state: JobState, run: Run) -> None:
         """Book the end of a run that has its outcome."""
-        assert run.outcome is not None
-        self._count(state, run.outcome)
-        level = RUN_LEVELS.get(run.outcome, logging.ERROR)
-        if self._logger.isEnabledFor(level):
+        outcome = run.outcome
+        assert outcome is not None
+        if outcome is _SUCCEEDED:
+            self._succeeded += 1
+            state.succeeded += 1
+            level = logging.INFO
+        else:
+            self._count(state, outcome)
+            level = RUN_LEVELS.get(outcome, logging.ERROR)
+        if self._logger.logger.isEnabledFor(level):
             self._log_end(run, level)
-        if self._bus.wants(events.RunEnded):
+        if self._bus.is_heard and self._bus.wants(events.RunEnded):
             self._bus.emit(
-                events.RunEnded(**self._of_run(run), outcome=run.outcome, duration=run.duration, errors=run.errors)
+                events.RunEnded(**self._of_run(run), outcome=outcome, duration=run.duration, errors=run.errors)
             )
 
     def _log_end(self, run: Run, level: int) -> None:
@@ -88,7 +104,7 @@ class Ledger:
             exc_info=error,
             extra=self._ids(run),
         )
-        if self._bus.wants(events.ErrorReported):
+        if self._bus.is_heard and self._bus.wants(events.ErrorReported):
             self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
 
     def lease_lost(self, run: Run, why: str) -> None:
@@ -101,7 +117,7 @@ class Ledger:
             why,
             extra=self._ids(run),
         )
-        if self._bus.wants(events.LeaseLost):
+        if self._bus.is_heard and self._bus.wants(events.LeaseLost):
             self._bus.emit(events.LeaseLost(**self._of_run(run), why=why))
 
     def skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
@@ -112,7 +128,7 @@ class Ledger:
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
-        if self._bus.wants(events.TickSkipped):
+        if self._bus.is_heard and self._bus.wants(events.TickSkipped):
             self._bus.emit(
                 events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
             )
@@ -128,7 +144,7 @@ class Ledger:
             from_us(first_us, zone).isoformat(),
             from_us(last_us, zone).isoformat(),
         )
-        if self._bus.wants(events.TicksMissed):
+        if self._bus.is_heard and self._bus.wants(events.TicksMissed):
             self._bus.emit(
                 events.TicksMissed(**self._of_job(state), count=count, first=from_us(first_us), last=from_us(last_us))
             )
@@ -140,7 +156,7 @@ class Ledger:
             state.job.name,
             from_us(fire_us, state.settings.timezone).isoformat(),
         )
-        if self._bus.wants(events.LateGrantReleased):
+        if self._bus.is_heard and self._bus.wants(events.LateGrantReleased):
             self._bus.emit(events.LateGrantReleased(**self._of_job(state), fire_time=from_us(fire_us)))
 
     def loop_blocking(self, job: str | None, seconds: float, where: str) -> None:
@@ -159,7 +175,7 @@ class Ledger:
             seconds,
             "" if job is None else f" by job={job}",
         )
-        if self._bus.wants(events.LoopBlocked):
+        if self._bus.is_heard and self._bus.wants(events.LoopBlocked):
             self._bus.emit(events.LoopBlocked(at=self.now(), node=self.node, blocked_for=seconds, job=job))
 
     def runs_unguarded(self, run: Run) -> None:
@@ -176,7 +192,7 @@ class Ledger:
             from_us(fire_us, state.settings.timezone).isoformat(),
             attempts,
         )
-        if self._bus.wants(events.RerunsExhausted):
+        if self._bus.is_heard and self._bus.wants(events.RerunsExhausted):
             self._bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
 
     def now(self) -> datetime:
@@ -184,7 +200,7 @@ class Ledger:
         return from_us(round(self._clock.time() * 1e6))
 
     def _count(self, state: JobState, what: Outcome | SkipReason | str, number: int = 1) -> None:
-        self.tally[what] += number
+        self._others[what] += number
         state.count(what, number)
 
     def _ids(self, run: Run) -> dict[str, str]:

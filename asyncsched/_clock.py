@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from asyncsched.protocols import Clock
 
 SLICE = 1.0
 """Longest wait, in seconds, between two looks at the clocks while somebody waits for one of them."""
 
-_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+def chosen_boottime() -> Callable[[], float]:
+    """Return what reads the seconds that go on while the system sleeps, where it has such a clock; else
+    ``time.monotonic``. No function of Python's own: each run asks twice."""
+    return partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 
 
-def boottime() -> float:
-    """Return seconds that go on while the system sleeps, where it has such a clock; else ``time.monotonic()``."""
-    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+boottime = chosen_boottime()
 
 
 def now_us(clock: Clock) -> int:
@@ -130,19 +132,16 @@ def make_calls(calls: list[PendingCall]) -> None:
 class SystemClock:
     """The machine's clocks, waited for on the running event loop with a single timer."""
 
+    time = staticmethod(time.time)
+    """Returns the wall clock: seconds since the Unix epoch."""
+    monotonic = staticmethod(boottime)
+    """Returns seconds that are never set back and count the time a system sleeps, where it has such a clock."""
+
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._walls, self._monotonics = CallQueue(), CallQueue()
-
-    def time(self) -> float:
-        """Return the wall clock: seconds since the Unix epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Return seconds that are never set back and count the time a system sleeps, where it has such a clock."""
-        return boottime()
 
     def call_at(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Call back once the wall clock has reached ``when`` (seconds since the epoch), never before."""

@@ -1,23 +1,19 @@
-"""Owns the running scheduler: the loop that turns fire times into runs, and the coroutines beside it.
+"""Owns the running scheduler: the loop that turns fire times into runs, the coroutines beside it, and the drain.
 
-    timeline ──due──▶ coalesce ──plain────▶ executor
-                         │   └───guarded──▶ claimer ──won──▶ executor      beside the loop: claiming, renewing,
-                         └─missed─▶ ledger     └──skipped──▶ ledger        releasing, refreshing
+    ticker ──plain────▶ executor
+       │ └───guarded──▶ claimer ──won──▶ executor      beside the loop: claiming, renewing, releasing,
+       └─missed─▶ ledger   └──skipped──▶ ledger        refreshing, surveying
 
 An engine lives from one start to the stop after it, on one event loop; the facade makes a new one for each start.
-Two timelines: plain jobs follow this node's clock. Guarded ones wait, on a node whose clock is ahead, for the
-store's, so that what they ask is not too early and all nodes follow one clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncsched import events
 from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
@@ -25,25 +21,28 @@ from asyncsched._execution import Executor
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
+from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
-from asyncsched._misfire import coalesce
 from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Outcome, Run, SkipReason
-from asyncsched._store_health import StoreHealth, skew_of
+from asyncsched._store_health import StoreHealth
 from asyncsched._tasks import cancel_until_ended
-from asyncsched._timeline import Timeline
+from asyncsched._ticker import Ticker
 from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
+    from asyncsched import events
     from asyncsched._accounting import Ledger
     from asyncsched._events import EventBus
     from asyncsched._job import Job
     from asyncsched._job_settings import JobSettings
     from asyncsched._logs import SafeLogger
-    from asyncsched.protocols import Clock, Store, Timer
+    from asyncsched.protocols import Clock, Store
+else:
+    events = LazyModule("asyncsched.events")
 
 THREADS = 40
 """Worker threads for plain functions: a limiter of our own, because long jobs must not take the threads in which the
@@ -52,13 +51,6 @@ CANCEL_TIMEOUT = 5.0
 """Seconds for which a stop waits for cancelled handlers."""
 RELEASE_TIMEOUT = 3.0
 """Seconds for which a stop goes on asking a store that does not answer to release the locks."""
-AHEAD_TOLERANCE = 0.004
-"""Seconds by which a node may ask before the store's clock; a store refuses from 5 ms on."""
-FAR_AHEAD_US = 1_000_000
-"""Microseconds ahead of the store's time from which a tick that has come due cannot have been due by that."""
-REBASE_FROM_US = 100_000
-"""Microseconds by which a node's clock must turn out to be further ahead than was known before its guarded jobs look
-for fire times that they passed over."""
 
 
 class Engine:
@@ -94,6 +86,9 @@ class Engine:
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
+        self._ticker = Ticker(
+            store=store, clock=clock, logger=logger, ledger=ledger, executor=self.executor, fire=self._fire_tick
+        )
         self.claimer = Claimer(
             store,
             clock,
@@ -103,16 +98,11 @@ class Engine:
             outage=self.outage,
             recovery=self.recovery,
             logger=logger,
-            put_back=self._put_back,
+            put_back=self._ticker.put_back,
         )
         self.states: dict[str, JobState] = {}
-        self._plain: Timeline[JobState] = Timeline()
-        self._guarded: Timeline[JobState] = Timeline()
         self._immediate: list[JobState] = []
-        self._alarm = asyncio.Event()
-        self._timer: Timer | None = None
-        self._timer_us = 0
-        self._known_lag_us = 0
+        self._alarm = self._ticker.alarm
         self._stopping = False
         self._failure: BaseException | None = None
         self._leftovers: asyncio.Task[None] | None = None
@@ -123,18 +113,13 @@ class Engine:
         """Schedule a complete job from now on; its immediate run is fired at the next turn."""
         state = JobState(job, job.freeze(defaults))
         self.states[job.name] = state
-        now = now_us(self._clock)
-        if self._store.time() is not None:
-            state.decided_us = now - self._lag_us()  # what lies before is not this job's, should both clocks step back
-        self._set_next(state, None if state.step is None else self._step(state, now))
-        if state.step is not None and state.next_us is None:
-            self._logger.warning("job=%s has no fire time in the future", job.name)
-        if self._bus.wants(events.JobAdded):
+        self._ticker.schedule(state)
+        if self._bus.is_heard and self._bus.wants(events.JobAdded):
             fire_time = None if state.next_us is None else from_us(state.next_us)
             self._bus.emit(
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
             )
-        self.recovery.adopt(state, now)
+        self.recovery.adopt(state, now_us(self._clock))
         if job.runs_immediately:
             self._immediate.append(state)
             self._alarm.set()
@@ -144,8 +129,8 @@ class Engine:
         state = self.states.pop(name, None)
         if state is not None:
             state.retired = True
-            self._timeline(state).remove(state)
-            if self._bus.wants(events.JobRemoved):
+            self._ticker.forget(state)
+            if self._bus.is_heard and self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
 
     async def trigger(self, name: str) -> Run:
@@ -156,27 +141,6 @@ class Engine:
         if claim is not None:
             await self.claimer.wait_decided(claim)
         return run
-
-    def _timeline(self, state: JobState) -> Timeline[JobState]:
-        return self._guarded if state.job.is_guarded else self._plain
-
-    def _step(self, state: JobState, after_us: int) -> int | None:
-        """Return the next fire time; a trigger that breaks its rules ends its own job's schedule, nothing else."""
-        assert state.step is not None
-        try:
-            return state.step(after_us)
-        except Exception:
-            self._logger.exception("job=%s gets no more fire times: its trigger failed", state.job.name)
-            return None
-
-    def _set_next(self, state: JobState, next_us: int | None) -> None:
-        state.next_us = next_us
-        if next_us is None:
-            self._timeline(state).remove(state)
-        else:
-            self._timeline(state).add(next_us, state)
-            if next_us < self._timer_us:
-                self._alarm.set()
 
     # The loop
 
@@ -215,77 +179,22 @@ class Engine:
         while not self._stopping:
             self._alarm.clear()  # before the turn: a handler that starts at once may ring it, to stop
             self._turn()
-            if self._arm():
+            if self._ticker.arm():
                 await self._alarm.wait()
             else:
                 await asyncio.sleep(0)  # more is due already: let others have a turn first
 
     def _turn(self) -> None:
         """Hand over everything that is due."""
-        now = now_us(self._clock)
         immediate, self._immediate = self._immediate, []
         for state in immediate:
             if not state.retired:
+                now = now_us(self._clock)
                 self._fire(state, ClaimKind.START, now, now)
-        for fire_us, state in self._plain.pop_due(now):
-            self._due(state, fire_us, now)
-        if len(self._guarded):
-            lag = self._lag_us()
-            if lag > self._known_lag_us + REBASE_FROM_US:
-                self._rebase_guarded(now - lag)
-            self._known_lag_us = lag
-            for fire_us, state in self._guarded.pop_due(now - lag):
-                self._due(state, fire_us, now - lag)
+        self._ticker.turn()
 
-    def _rebase_guarded(self, store_now: int) -> None:
-        """Look for fire times that were passed over before it was known that this node's clock is ahead: without that,
-        a node whose clock is a day ahead would wait a day for its first tick."""
-        for state in tuple(self.states.values()):
-            # a tick that is due by the store's clock was not passed over: the turn under way will take it up
-            if state.job.is_guarded and state.next_us is not None and state.next_us > store_now:
-                if state.last_us > store_now + FAR_AHEAD_US:  # it came due, and was given up, by the wrong clock
-                    state.last_us = state.decided_us
-                self._set_next(state, self._step(state, max(state.last_us, store_now)))
-
-    def _put_back(self, state: JobState, fire_us: int) -> None:
-        """Wait for the tick ``fire_us`` by the store's clock: it came due, but by that it had not. Unless that was
-        found out before: then ticks that are truly due may have been claimed since, and must not be again."""
-        if not state.retired and state.last_us >= fire_us:
-            store_now = now_us(self._clock) - self._lag_us()
-            state.last_us = max(state.decided_us, store_now)
-            self._set_next(state, self._step(state, state.last_us))
-
-    def _lag_us(self) -> int:
-        """Return by how many microseconds this node's clock is ahead of the store's; 0 if it is not."""
-        skew = skew_of(self._clock, self._store)
-        return 0 if skew is None else max(0, math.ceil((skew - AHEAD_TOLERANCE) * 1e6))
-
-    def _arm(self) -> bool:
-        """Set the timer for the next fire time; return ``False`` if one is due already."""
-        guarded_us = self._guarded.next_us()
-        if guarded_us is not None:
-            guarded_us += self._lag_us()
-        wakes = [us for us in (self._plain.next_us(), guarded_us) if us is not None]
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_us = min(wakes, default=2**63)
-        if self._timer_us <= now_us(self._clock):
-            return False
-        if wakes:
-            self._timer = self._clock.call_at(self._timer_us / 1e6, self._alarm.set)
-        return True
-
-    def _due(self, state: JobState, fire_us: int, now: int) -> None:
-        due = coalesce(fire_us, now, state.grace_us, lambda after_us: self._step(state, after_us), state.grid)
-        state.last_us = due.run_us or due.last_missed_us
-        self._set_next(state, due.next_us)
-        if due.missed:
-            if self._store.time() is not None:
-                state.decided_us = max(state.decided_us, due.last_missed_us)
-            self._ledger.missed(state, due.missed, due.first_missed_us, due.last_missed_us)
-        if due.run_us is not None:
-            self._fire(state, ClaimKind.TICK, due.run_us, now)
+    def _fire_tick(self, state: JobState, fire_us: int, now: int) -> None:
+        self._fire(state, ClaimKind.TICK, fire_us, now)
 
     def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, now: int) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
@@ -329,8 +238,7 @@ class Engine:
 
     async def _drain(self, claiming: asyncio.Future[None]) -> None:
         self.request_stop()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ticker.close()
         self.recovery.close()
         self.claimer.close()
         await asyncio.wait([claiming], timeout=CANCEL_TIMEOUT)  # the answer that is on its way
@@ -353,7 +261,7 @@ class Engine:
             self._leftovers = asyncio.ensure_future(self._close_after_leftovers())
         else:
             await self._close_store(self)
-        if self._bus.wants(events.SchedulerStopped):
+        if self._bus.is_heard and self._bus.wants(events.SchedulerStopped):
             self._bus.emit(events.SchedulerStopped(at=self._ledger.now(), node=self.node, unfinished=unfinished))
         await self._bus.drain(self._clock, CANCEL_TIMEOUT)
 

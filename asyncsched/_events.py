@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from asyncsched._clock import wait_until_set
 from asyncsched._logs import SafeLogger
 from asyncsched._tasks import is_being_cancelled
-from asyncsched.events import Event
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Clock
 
-Subscriber = Callable[[Event], object]
+if TYPE_CHECKING:
+    from asyncsched.events import Event
+
+Subscriber = Callable[["Event"], object]
 
 
 class EventBus:
@@ -24,6 +27,8 @@ class EventBus:
         self._subscribers: list[tuple[Subscriber, tuple[type[Event], ...]]] = []
         self._wanted: dict[type[Event], bool] = {}
         self._pending: set[asyncio.Task[None]] = set()
+        self.is_heard = False
+        """Whether there are subscribers at all: the cheapest question, for the path that every run takes."""
 
     def subscribe(self, callback: Subscriber, *types: type[Event]) -> Callable[[], None]:
         """Call ``callback`` for each event of ``types`` (none: all) and return what ends that.
@@ -31,6 +36,8 @@ class EventBus:
         Raises:
             ConfigurationError: ``callback`` cannot be called, or a type is no event type.
         """
+        from asyncsched.events import Event
+
         if not callable(callback):
             raise ConfigurationError(f"subscribe(): {callback!r} cannot be called")
         for event_type in types:
@@ -38,14 +45,18 @@ class EventBus:
                 raise ConfigurationError(f"subscribe(): {event_type!r} is not one of the types of asyncsched.events")
         entry = (callback, types or (Event,))
         self._subscribers.append(entry)
-        self._wanted.clear()
+        self._changed()
 
         def unsubscribe() -> None:
             if entry in self._subscribers:
                 self._subscribers.remove(entry)
-                self._wanted.clear()
+                self._changed()
 
         return unsubscribe
+
+    def _changed(self) -> None:
+        self._wanted.clear()
+        self.is_heard = bool(self._subscribers)
 
     def wants(self, event_type: type[Event]) -> bool:
         """Return whether anyone would be told of such an event: if not, it need not be made."""

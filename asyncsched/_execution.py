@@ -5,17 +5,18 @@
                 │           │          └─ succeeded, failed, cancelled, lock_lost
                 └───────────┴─ skipped
 
-A plain run is one task and nothing else; a guarded one carries a lease, which its keeper renews beside it. Whatever the
-handler does, the run ends with exactly one outcome, its lease goes back only after the handler, or its thread, has
-really ended, and nothing that it raises reaches the scheduler.
+A plain run is one task, with one coroutine around the handler's; a guarded one carries a lease, which its keeper renews
+beside it. Whatever the handler does, the run ends with exactly one outcome, its lease goes back only after the handler,
+or its thread, has really ended, and nothing that it raises reaches the scheduler.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncsched._clock import sleep, wait_until_set
 from asyncsched._grants import ClaimKind
@@ -23,7 +24,7 @@ from asyncsched._run import Outcome, Run, SkipReason, enter_run, run_in
 from asyncsched._tasks import is_being_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from asyncsched._accounting import Ledger
     from asyncsched._grants import Lease
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
     from asyncsched._lease import HeldLease, LeaseKeeper
     from asyncsched._run import Origin
     from asyncsched.protocols import Clock
+
+_SUCCEEDED = Outcome.SUCCEEDED
+_TICK = ClaimKind.TICK
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+"""How a plain tick's task is made: where Python can, its handler takes its first step at once, instead of in the event
+loop's next turn."""
+PLAIN_LOOPS = ("asyncio", "uvloop")
+"""Packages whose event loops make tasks as ``asyncio.Task`` does, if the service gave them no task factory."""
 
 
 class Executor:
@@ -45,6 +54,7 @@ class Executor:
         left_open: Callable[[JobState, int], None],
     ) -> None:
         self._clock = clock
+        self._time, self._monotonic = clock.time, clock.monotonic
         self._ledger = ledger
         self._keeper = keeper
         self._origin = origin
@@ -60,25 +70,53 @@ class Executor:
 
     def new_run(self, state: JobState, kind: ClaimKind, fire_us: int) -> Run:
         """Return a run that has not begun."""
-        return Run(self._origin, state.job.name, fire_us, state.settings.timezone, kind)
+        return Run(self._origin, state.name, fire_us, state.settings.timezone, kind)
 
     def start(self, state: JobState, run: Run) -> None:
         """Carry out a run that nothing guards."""
-        if state.job.delay is None:
-            self._spawn(state, run, self._carry_out(state, run))
-        else:
-            self._spawn(state, run, self._carry_out_granted(state, run, None))
+        self._spawn(state, run, self._carry_out(state, run, granted=state.delay is not None))
+
+    def start_ticks(self, states: Iterable[JobState], fire_us: int) -> None:
+        """Carry out one tick of many plain jobs. Where Python can, each handler takes its first step here and now, in
+        a context of its own; those that never wait have ended on return, and have cost the event loop nothing."""
+        loop, origin, active, carry_out = self._loop, self._origin, self.active, self._carry_out
+        make_task, options = self._task_maker()
+        for state in states:
+            if state.retired:  # by a handler that came before it
+                continue
+            run = Run(origin, state.name, fire_us, state.settings.timezone, _TICK)
+            state.active += 1
+            active[run] = state
+            life = carry_out(state, run) if state.delay is None else carry_out(state, run, granted=True)
+            try:
+                task = make_task(life, name=state.name, **options)
+            except (
+                KeyboardInterrupt,
+                SystemExit,
+            ) as error:  # the program's end is the loop's to raise, not the engine's
+                loop.call_soon(_raise, error)
+            else:
+                if not task.done():
+                    run.task = task
+
+    def _task_maker(self) -> tuple[Callable[..., asyncio.Task[None]], dict[str, Any]]:
+        """Return what makes the task of a plain tick, and how it is to be asked."""
+        loop = self._loop
+        if loop.get_task_factory() is not None or type(loop).__module__.partition(".")[0] not in PLAIN_LOOPS:
+            return loop.create_task, {}
+        return asyncio.Task, {"loop": loop, **EAGER}
 
     def start_granted(self, state: JobState, run: Run, lease: Lease | None, sent_at: float) -> None:
         """Carry out a run whose claim was won; ``lease`` is what it holds, asked for at ``sent_at`` (monotonic)."""
         held = None
         if lease is not None:
             held = self._keeper.hold(lease, sent_at, lambda why: self._lose(run, why))
-        self._spawn(state, run, self._carry_out_granted(state, run, held))
+        self._spawn(state, run, self._carry_out(state, run, held, granted=True))
 
         def end_if_never_begun(_: object) -> None:
             if not run.begun:  # somebody else cancelled the task before its first step, such as the end of asyncio.run
-                self._end_granted(state, run, held)
+                self._give_back(state, run, held)
+                self._end(state, run)
 
         assert run.task is not None
         run.task.add_done_callback(end_if_never_begun)
@@ -90,36 +128,43 @@ class Executor:
 
     # The life of a run
 
-    async def _carry_out(self, state: JobState, run: Run) -> None:
+    async def _carry_out(
+        self, state: JobState, run: Run, held: HeldLease | None = None, *, granted: bool = False
+    ) -> None:
+        """Live the run's life, whatever its handler raises. All in one coroutine: each one more costs every run.
+
+        Args:
+            held: its lease, if it has one.
+            granted: whether it was claimed, or is delayed: a plain run needs none of what these do.
+        """
         run.begun = True
         try:
+            if granted:
+                await self._sleep_delay(state, run)
+                if held is not None:
+                    self._keeper.check(held)
             if run.asked_to_end is None:
-                await self._work(state, run)
+                enter_run(run)
+                began_at = self._monotonic()
+                run.started_us = round(self._time() * 1e6)
+                self._ledger.started(run)
+                try:
+                    await state.invoke(state.handler, run)
+                    run.end(Outcome.FAILED if run.errors else _SUCCEEDED)
+                except asyncio.CancelledError:
+                    run.interrupted = is_being_cancelled()
+                    run.end(Outcome.CANCELLED)
+                except KeyboardInterrupt:
+                    run.interrupted = True
+                    raise  # the program itself is being ended; `_end` still books the run
+                except BaseException as error:
+                    run.end(Outcome.FAILED, _without_own_frame(error))
+                finally:
+                    run.duration = self._monotonic() - began_at
         finally:
+            if granted:
+                self._give_back(state, run, held)
             self._end(state, run)
-
-    async def _carry_out_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
-        run.begun = True
-        try:
-            await self._sleep_delay(state, run)
-            if held is not None:
-                self._keeper.check(held)
-            if run.asked_to_end is None:
-                await self._work(state, run)
-        finally:
-            self._end_granted(state, run, held)
-
-    def _end_granted(self, state: JobState, run: Run, held: HeldLease | None) -> None:
-        finished = bool(run.started_us) and not run.interrupted
-        if held is not None:
-            if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
-                self._keeper.check(held)
-            self._keeper.drop(held, finished=finished)
-        if state.overlap_lock is not None:
-            state.overlap_lock.release()
-        if state.job.max_attempts and not finished:
-            self._left_open(state, run.fire_us)
-        self._end(state, run)
 
     async def _sleep_delay(self, state: JobState, run: Run) -> None:
         """Sleep the job's random delay. A run that is asked to end meanwhile does not start."""
@@ -136,39 +181,30 @@ class Executor:
         finally:
             del self._starts_at[run]
 
-    async def _work(self, state: JobState, run: Run) -> None:
-        """Let the handler do its work and give the run its outcome, whatever it raises."""
-        enter_run(run)
-        began_at = self._clock.monotonic()
-        run.started_us = round(self._clock.time() * 1e6)
-        self._ledger.started(run)
-        try:
-            await state.job.invoke(run)
-        except asyncio.CancelledError:
-            run.interrupted = is_being_cancelled()
-            run.end(Outcome.CANCELLED)
-        except KeyboardInterrupt:
-            run.interrupted = True
-            raise  # the program itself is being ended; `_end` still books the run
-        except BaseException as error:
-            run.end(Outcome.FAILED, _without_own_frame(error))
-        else:
-            run.end(Outcome.FAILED if run.errors else Outcome.SUCCEEDED)
-        finally:
-            run.duration = self._clock.monotonic() - began_at
+    def _give_back(self, state: JobState, run: Run, held: HeldLease | None) -> None:
+        """Let go of what the run held for itself."""
+        finished = bool(run.started_us) and not run.interrupted
+        if held is not None:
+            if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
+                self._keeper.check(held)
+            self._keeper.drop(held, finished=finished)
+        if state.overlap_lock is not None:
+            state.overlap_lock.release()
+        if state.job.max_attempts and not finished:
+            self._left_open(state, run.fire_us)
 
     def _end(self, state: JobState, run: Run) -> None:
         """Book the run. Its outcome is what became of the handler, unless the lease was lost."""
         del self.active[run]
         run.task = None  # its context holds the run: kept, every run that ended would wait for the garbage collector
         state.active -= 1
-        state.last_run = run
         if run.asked_to_end is Outcome.LOCK_LOST:
             run.end(Outcome.LOCK_LOST)
         elif run.outcome is None and not run.started_us:
             run.end(Outcome.SKIPPED, skip_reason=SkipReason.SHUTTING_DOWN)
         elif run.outcome is None:
             run.end(Outcome.FAILED)
+        state.last_outcome = run.outcome
         if self._draining:
             self._changed.set()
         if run.skip_reason is not None:
@@ -244,6 +280,10 @@ class Executor:
             self._end_what_never_began()
             if self.active:
                 await wait_until_set(self._clock, self._changed, left)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _without_own_frame(error: BaseException) -> BaseException:

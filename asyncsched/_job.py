@@ -14,11 +14,8 @@ from asyncsched.protocols import Trigger
 from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
     from datetime import tzinfo
     from random import Random
-
-    from asyncsched._run import Run
 
 F = TypeVar("F")
 
@@ -272,10 +269,11 @@ class Job(JobSchedules):
         low, high, seed = self._delay
         return draw.uniform(low, high) if seed is None else low + (high - low) * fraction(seed, self._name, fire_us)
 
-    def invoke(self, run: Run) -> Awaitable[object]:
-        """Call the handler for ``run``."""
+    @property
+    def invoke(self) -> Invoke:
+        """What calls the handler for a run: a function of the two."""
         assert self._invoke is not None
-        return self._invoke(self._handler, run)
+        return self._invoke
 
     def _set_handler(self, handler: object) -> None:
         self._invoke = invoker(handler, self._name)

@@ -13,15 +13,18 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncsched._instants import from_us
+from asyncsched._lazy import LazyModule
 from asyncsched._seeds import fraction
 from asyncsched.exceptions import ConfigurationError
-from asyncsched.triggers import Every, Within
-from asyncsched.triggers._filters import lets_nothing_pass
+from asyncsched.triggers import Every
 from asyncsched.triggers._union import Joinable
 
 if TYPE_CHECKING:
     from asyncsched.protocols import Trigger
+    from asyncsched.triggers import _filters
     from asyncsched.triggers._filters import Filter
+else:
+    _filters = LazyModule("asyncsched.triggers._filters")
 
 SPREAD = "spread"
 
@@ -74,11 +77,11 @@ class Plan:
         is_judged = (is_final or self.is_judged) and isinstance(trigger, Joinable)
         for each in sorted(self.filters, key=lambda each: each.rank):
             trigger = around = each.around(trigger, timezone)
-            if is_judged and each.rank < Rank.DATES and lets_nothing_pass(around):
+            if is_judged and each.rank < Rank.DATES and _filters.lets_nothing_pass(around):
                 raise ConfigurationError(f"{each.call} lets none of the fire times of {around.trigger!r} pass")
         if self.starting is None and self.until is None:
             return trigger
-        return Within(trigger, starting=self.starting, until=self.until)
+        return _filters.Within(trigger, starting=self.starting, until=self.until)
 
     @property
     def is_judged(self) -> bool:

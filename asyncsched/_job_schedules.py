@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from asyncsched._durations import Duration, seconds
 from asyncsched._instants import EPOCH
 from asyncsched._job_plan import SPREAD, FilterCall, Plan, Rank
+from asyncsched._lazy import LazyModule
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Trigger
-from asyncsched.triggers import (
-    Between,
-    Cron,
-    Daily,
-    Every,
-    Excluding,
-    Monthly,
-    Once,
-    OnDays,
-    RRule,
-    Union,
-    UnlessBetween,
-    Weekly,
-    Within,
-    Yearly,
-)
-from asyncsched.triggers._days import WEEKEND, WORKING_DAYS
-from asyncsched.triggers._wall import checked_dst
+from asyncsched.triggers import Every, Once, Union
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime, tzinfo
 
+    from asyncsched import triggers
+    from asyncsched.triggers import _days, _wall
     from asyncsched.triggers._filters import Calendar, Filter
+else:
+    triggers = LazyModule("asyncsched.triggers")
+    _days, _wall = LazyModule("asyncsched.triggers._days"), LazyModule("asyncsched.triggers._wall")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -69,27 +58,29 @@ class JobSchedules:
 
     def daily_at(self, *times: str) -> Self:
         """Run each day at ``times`` (``"HH:MM:SS"`` or ``"HH:MM"``) in the job's time zone."""
-        return self._schedule_in_zone(_shown("daily_at", *times), partial(Daily, *times))
+        return self._schedule_in_zone(_shown("daily_at", *times), partial(triggers.Daily, *times))
 
     def weekly_on(self, days: str, *times: str) -> Self:
         """Run on ``days`` of each week (``"mon"``, ``"mon-fri"``, ``"mon,wed"``), at ``times``, in the job's zone."""
-        return self._schedule_in_zone(_shown("weekly_on", days, *times), partial(Weekly, days, *times))
+        return self._schedule_in_zone(_shown("weekly_on", days, *times), partial(triggers.Weekly, days, *times))
 
     def monthly_on(self, days: int | str | tuple[int | str, ...], *times: str) -> Self:
         """Run on a day of each month (1 to 31, ``"last"``, or several in a tuple), at ``times``, in the job's zone.
 
         A month without the day is left out.
         """
-        return self._schedule_in_zone(_shown("monthly_on", days, *times), partial(Monthly, days, *times))
+        return self._schedule_in_zone(_shown("monthly_on", days, *times), partial(triggers.Monthly, days, *times))
 
     def last_day_of_month(self, *times: str) -> Self:
         """Run on the last day of each month, at ``times``, in the job's time zone."""
-        return self._schedule_in_zone(_shown("last_day_of_month", *times), partial(Monthly, "last", *times))
+        return self._schedule_in_zone(_shown("last_day_of_month", *times), partial(triggers.Monthly, "last", *times))
 
     def yearly_on(self, month: int, day: int | str, *times: str) -> Self:
         """Run on one day of each year (month 1 to 12; a day that it has, or ``"last"``), at ``times``, in the job's
         time zone. 29 February comes in leap years only."""
-        return self._schedule_in_zone(_shown("yearly_on", month, day, *times), partial(Yearly, month, day, *times))
+        return self._schedule_in_zone(
+            _shown("yearly_on", month, day, *times), partial(triggers.Yearly, month, day, *times)
+        )
 
     def per_seconds(self, interval: float) -> Self:
         """Run every ``interval`` seconds, at least 0.001, on a grid that starts at the Unix epoch."""
@@ -119,7 +110,7 @@ class JobSchedules:
             rule: needs the extra ``rrule``.
             starting: aware; what the rule leaves open is taken from it. A rule with a line ``DTSTART`` has its own.
         """
-        make = partial(RRule, rule, starting=starting)
+        make = partial(triggers.RRule, rule, starting=starting)
         return self._schedule_in_zone(f"rrule({rule!r})", make)
 
     def at(self, *instants: datetime) -> Self:
@@ -136,27 +127,27 @@ class JobSchedules:
 
     def weekdays(self) -> Self:
         """Keep back what does not fall on Monday to Friday, in the job's time zone."""
-        return self._put_around(self._filter(Rank.DAYS, "weekdays()", OnDays, WORKING_DAYS))
+        return self._put_around(self._filter(Rank.DAYS, "weekdays()", triggers.OnDays, _days.WORKING_DAYS))
 
     def weekends(self) -> Self:
         """Keep back what does not fall on Saturday or Sunday, in the job's time zone."""
-        return self._put_around(self._filter(Rank.DAYS, "weekends()", OnDays, WEEKEND))
+        return self._put_around(self._filter(Rank.DAYS, "weekends()", triggers.OnDays, _days.WEEKEND))
 
     def days(self, *days: str) -> Self:
         """Keep back what does not fall on ``days`` (``"mon"``, ``"mon-fri"``, ``"mon,wed"``), in the job's zone."""
-        return self._put_around(self._filter(Rank.DAYS, _shown("days", *days), OnDays, *days))
+        return self._put_around(self._filter(Rank.DAYS, _shown("days", *days), triggers.OnDays, *days))
 
     def between(self, start: str, end: str) -> Self:
         """Keep back what does not fall between two times of day, both included, in the job's zone; over midnight if
         ``end`` is before ``start``."""
         call = _shown("between", start, end)
-        return self._put_around(self._filter(Rank.WINDOW, call, Between, start, end))
+        return self._put_around(self._filter(Rank.WINDOW, call, triggers.Between, start, end))
 
     def unless_between(self, start: str, end: str) -> Self:
         """Keep back what falls between two times of day, both included, in the job's zone; over midnight if ``end``
         is before ``start``."""
         call = _shown("unless_between", start, end)
-        return self._put_around(self._filter(Rank.WINDOW, call, UnlessBetween, start, end))
+        return self._put_around(self._filter(Rank.WINDOW, call, triggers.UnlessBetween, start, end))
 
     def exclude(self, *dates: date | Iterable[date] | Calendar) -> Self:
         """Keep back what falls on ``dates``, in the job's time zone.
@@ -169,7 +160,7 @@ class JobSchedules:
 
     def business_days(self, calendar: Iterable[date] | Calendar) -> Self:
         """Keep back what does not fall on Monday to Friday, and what falls on a holiday of ``calendar``."""
-        working = self._filter(Rank.DAYS, "business_days()", OnDays, WORKING_DAYS)
+        working = self._filter(Rank.DAYS, "business_days()", triggers.OnDays, _days.WORKING_DAYS)
         return self._put_around(working, self._exclusion("business_days", calendar))
 
     def starting(self, instant: datetime) -> Self:
@@ -194,7 +185,7 @@ class JobSchedules:
         """Say what becomes of fixed wall times that the clock skips or repeats. ``"once"``, the default: each fires
         once, at the end of the gap or in the first pass; ``"skip"``: a skipped one does not fire that day; ``"both"``:
         a repeated one fires in both passes."""
-        return self._once("dst", self._named(checked_dst, policy), f"dst({policy!r})")
+        return self._once("dst", self._named(_wall.checked_dst, policy), f"dst({policy!r})")
 
     def planned(self, timezone: tzinfo) -> tuple[Trigger | None, tzinfo]:
         """Return the trigger and the time zone that the job has with a scheduler of this time zone."""
@@ -210,7 +201,7 @@ class JobSchedules:
         if isinstance(interval, timedelta):  # which has a unit of its own
             raise self._refusal(call, "it takes a number; every() takes a timedelta")
         number = self._named(seconds, interval, what=call)
-        return self._schedule(call, lambda: Every(number * unit))
+        return self._schedule(call, partial(_fixed_interval, number * unit))
 
     def _schedule(self, call: str, make: Callable[[], Trigger]) -> Self:
         self._check_unscheduled(call)
@@ -232,9 +223,9 @@ class JobSchedules:
         return self
 
     def _exclusion(self, method: str, *dates: object) -> FilterCall:
-        read = self._named(Excluding, Every(1), *dates)  # once: what is given may be an iterator
+        read = self._named(triggers.Excluding, Every(1), *dates)  # once: what is given may be an iterator
         call = f"{method}({', '.join(map(_brief, dates))})"
-        return self._filter(Rank.DATES, call, Excluding, read.dates, *read.calendars)
+        return self._filter(Rank.DATES, call, triggers.Excluding, read.dates, *read.calendars)
 
     def _filter(self, rank: Rank, call: str, kind: Callable[..., Filter], *args: object) -> FilterCall:
         def around(trigger: Trigger, timezone: tzinfo) -> Filter:
@@ -248,7 +239,7 @@ class JobSchedules:
         return self._replan(filters[-1].call, filters=(*before, *filters))
 
     def _limit(self, name: str, instant: datetime) -> Self:
-        self._named(Within, Every(1), **{name: instant})
+        self._named(triggers.Within, Every(1), **{name: instant})
         return self._once(name, instant, f"{name}({instant!r})")
 
     def _once(self, name: str, value: object, call: str) -> Self:
@@ -297,6 +288,12 @@ class JobSchedules:
         return ConfigurationError(f"job {self._name!r}: {call}: {rule}")
 
 
+@lru_cache
+def _fixed_interval(interval: float) -> Every:
+    """Return the grid of this interval: one for all jobs that have it, since it never changes."""
+    return Every(interval)
+
+
 def _shown(method: str, *args: object) -> str:
     """Return a call as it was written."""
     return f"{method}({', '.join(map(repr, args))})"
@@ -310,5 +307,5 @@ def _brief(value: object) -> str:
 def _crons(expressions: tuple[str, ...], timezone: str | tzinfo, dst: str) -> Trigger:
     if not expressions:
         raise ConfigurationError("at least one expression is needed")
-    crons = [Cron(expression, timezone=timezone, dst=dst) for expression in expressions]
+    crons = [triggers.Cron(expression, timezone=timezone, dst=dst) for expression in expressions]
     return crons[0] if len(crons) == 1 else Union(*crons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncsched._durations import Duration, seconds
@@ -55,3 +55,9 @@ class JobSettings:
     """Seconds."""
     misfire_grace: float | None
     """Seconds; ``None``: however late."""
+    grace_us: int | None = field(init=False)
+    """The same in microseconds."""
+
+    def __post_init__(self) -> None:
+        grace = self.misfire_grace
+        object.__setattr__(self, "grace_us", None if grace is None else round(grace * 1e6))

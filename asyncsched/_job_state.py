@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
 from asyncsched._run import Outcome, SkipReason
 from asyncsched.triggers import Every
@@ -14,20 +15,24 @@ if TYPE_CHECKING:
     from asyncsched._claim import Claim
     from asyncsched._job import Job
     from asyncsched._job_settings import JobSettings
-    from asyncsched._run import Run
     from asyncsched.protocols import Timer
+    from asyncsched.triggers._stepping import Step
 
 Tally = Counter[Outcome | SkipReason | str]
 """How ticks and runs ended: an outcome, a reason of a skip, or ``MISSED``."""
 
 MISSED = "missed"
 
+_NOTHING_WATCHED = cast("dict[int, Timer | None]", MappingProxyType({}))
+
 
 class JobState:
-    """A scheduled job.
+    """A scheduled job. There may be a million, so what few jobs need is not made for each.
 
     Attributes:
-        entry: the timeline's mark of its live entry (0: it stands in none).
+        name, handler, invoke, delay: the job's own, where a run finds them at the price of a slot.
+        entry: the instant under which it stands in the timeline; ``None``: in none.
+        grid: the trigger, if it is a fixed interval.
         next_us: the next fire time in microseconds since the epoch; ``None``: never again.
         last_us: the newest fire time that has come due, 0 before the first.
         decided_us: of a guarded job, the newest tick whose fate is sealed: it ran, was skipped or was missed. A tick
@@ -41,39 +46,47 @@ class JobState:
         means nothing.
         overlap_lock: the local half of ``without_overlapping``.
         retired: the job was removed.
+        last_outcome: of the run that ended last.
+        succeeded: how many runs ended well; what else there is to count stands in ``others``.
         watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
             it is being asked for, or runs here.
     """
 
     __slots__ = (
+        "_step",
         "active",
         "claims",
         "complaint",
         "decided_us",
+        "delay",
         "entry",
-        "grace_us",
         "grid",
+        "handler",
+        "invoke",
         "job",
-        "last_run",
+        "last_outcome",
         "last_us",
+        "name",
         "next_us",
+        "others",
         "overlap_lock",
         "remembered_until",
         "remembered_us",
         "retired",
         "settings",
-        "step",
-        "tally",
+        "succeeded",
         "watched",
     )
 
     def __init__(self, job: Job, settings: JobSettings) -> None:
         self.job = job
         self.settings = settings
-        self.step = None if job.trigger is None else stepper(job.trigger)
+        self.name = job.name
+        self.handler, self.invoke = job.handler, job.invoke
+        self.delay = job.delay
         self.grid = job.trigger if type(job.trigger) is Every else None
-        self.grace_us = None if settings.misfire_grace is None else round(settings.misfire_grace * 1e6)
-        self.entry = 0
+        self._step = None if self.grid is not None or job.trigger is None else stepper(job.trigger)
+        self.entry: int | None = None
         self.next_us: int | None = None
         self.last_us = self.decided_us = 0
         self.complaint = ""
@@ -82,13 +95,31 @@ class JobState:
         self.remembered_until = 0.0
         self.overlap_lock = asyncio.Lock() if job.is_without_overlapping else None
         self.retired = False
-        self.active = 0
-        self.last_run: Run | None = None
-        self.tally: Tally | None = None
-        self.watched: dict[int, Timer | None] = {}
+        self.active = self.succeeded = 0
+        self.last_outcome: Outcome | None = None
+        self.others: Tally | None = None
+        self.watched: dict[int, Timer | None] = {} if job.is_guarded else _NOTHING_WATCHED
+
+    @property
+    def step(self) -> Step | None:
+        """The integer form of the trigger; ``None``: the job has none."""
+        return self._step if self.grid is None else self.grid.next_fire_us
+
+    @property
+    def tally(self) -> Tally:
+        """How the job's ticks and runs have ended so far."""
+        return told(self.succeeded, self.others)
 
     def count(self, what: Outcome | SkipReason | str, number: int = 1) -> None:
-        """Add to the job's tally."""
-        if self.tally is None:
-            self.tally = Counter()
-        self.tally[what] += number
+        """Add to the job's tally, anything but a run that ended well."""
+        if self.others is None:
+            self.others = Counter()
+        self.others[what] += number
+
+
+def told(succeeded: int, others: Tally | None) -> Tally:
+    """Return the tally of so many good ends, which are counted apart because that is cheap, and what else there was."""
+    tally = Counter(others)
+    if succeeded:
+        tally[Outcome.SUCCEEDED] = succeeded
+    return tally

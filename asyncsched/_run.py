@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -59,7 +59,7 @@ MOST_ERRORS = 100
 def new_id() -> str:
     """Return 32 lower-case hex digits, not all zero: a run id, and a valid W3C trace id."""
     while True:
-        value = secrets.token_hex(16)
+        value = os.urandom(16).hex()
         if value.strip("0"):
             return value
 
@@ -99,16 +99,15 @@ class RunContext:
         "started_us",
     )
 
-    def __init__(self, origin: Origin, job: str, fire_us: int, timezone: tzinfo) -> None:
-        self._origin = origin
-        self._timezone = timezone
-        self._run_id: str | None = None
-        self._trace_id: str | None = None
-        self.job = job
-        self.fire_us = fire_us
-        self.started_us = 0
-        self.attempt = 1
-        self.fence = 0
+    _origin: Origin
+    _timezone: tzinfo
+    _run_id: str | None
+    _trace_id: str | None
+    job: str
+    fire_us: int
+    started_us: int
+    attempt: int
+    fence: int
 
     @property
     def run_id(self) -> str:
@@ -193,16 +192,21 @@ class Run(RunContext):
     def __init__(
         self, origin: Origin, job: str, fire_us: int, timezone: tzinfo, kind: ClaimKind = ClaimKind.TICK
     ) -> None:
-        super().__init__(origin, job, fire_us, timezone)
+        self._origin = origin  # all in one function: a call of the base class's would cost as much as the rest
+        self._timezone = timezone
+        self._run_id = self._trace_id = None
+        self.job = job
+        self.fire_us = fire_us
+        self.started_us = self.fence = 0
+        self.attempt = 1
         self.kind = kind
         self.outcome: Outcome | None = None
         self.skip_reason: SkipReason | None = None
         self.errors: tuple[BaseException, ...] = ()
         self.duration = 0.0
         self.task: asyncio.Task[None] | None = None
-        self.begun = False
+        self.begun = self.interrupted = False
         self.asked_to_end: Outcome | None = None
-        self.interrupted = False
         self.channel: object = None
         self._ended: asyncio.Event | None = None
 
@@ -255,6 +259,5 @@ def run_in(task: asyncio.Task[object]) -> Run | None:
     return None if get_context is None else get_context().get(_current)
 
 
-def enter_run(run: Run) -> None:
-    """Make ``run`` the current one of this task."""
-    _current.set(run)
+enter_run = _current.set
+"""Makes a run the current one of this task."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -14,23 +13,19 @@ from signal import SIGINT, SIGTERM
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from asyncsched import events
 from asyncsched._accounting import Ledger
 from asyncsched._clock import SystemClock
 from asyncsched._durations import Duration, seconds
-from asyncsched._engine import Engine
 from asyncsched._events import EventBus
 from asyncsched._grants import DEFAULT_LOCK_TTL
 from asyncsched._groups import JobAdder
 from asyncsched._instants import from_us
 from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
+from asyncsched._lazy import LazyModule
 from asyncsched._logs import SafeLogger
-from asyncsched._preview import FireTime, preview
 from asyncsched._registry import Registry
 from asyncsched._run import Run, current_run, new_id
 from asyncsched._signals import answered
-from asyncsched._snapshot import Snapshot, counted, job_snapshot, run_snapshot
-from asyncsched._store_health import skew_of
 from asyncsched.exceptions import ConfigurationError, SchedulerError
 from asyncsched.stores import make_store
 from asyncsched.triggers._zones import zone
@@ -40,8 +35,14 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis, RedisCluster
 
+    from asyncsched import events
+    from asyncsched._engine import Engine
     from asyncsched._job import Job
+    from asyncsched._preview import FireTime
+    from asyncsched._snapshot import Snapshot
     from asyncsched.protocols import Clock, Store
+else:
+    events = LazyModule("asyncsched.events")
 
 
 class Scheduler(JobAdder):
@@ -140,6 +141,8 @@ class Scheduler(JobAdder):
             ConfigurationError: a bad count or instant, or parts of a schedule that do not go together.
         """
         job = self.get_job(name)
+        from asyncsched._preview import preview
+
         return preview(job, self._defaults.timezone, self._ledger.now() if after is None else after, count)
 
     # Running
@@ -202,6 +205,8 @@ class Scheduler(JobAdder):
         if self._engine is not None:
             raise SchedulerError("the scheduler runs already")
         self._registry.check_complete()
+        from asyncsched._engine import Engine
+
         engine = Engine(
             store=self._store,
             clock=self._clock,
@@ -213,7 +218,7 @@ class Scheduler(JobAdder):
             shutdown_timeout=self._shutdown_timeout,
             close_store=self._close_store,
         )
-        if self._bus.wants(events.SchedulerStarted):
+        if self._bus.is_heard and self._bus.wants(events.SchedulerStarted):
             self._bus.emit(
                 events.SchedulerStarted(at=self._ledger.now(), node=engine.node, jobs=len(self._registry.jobs))
             )
@@ -318,7 +323,7 @@ class Scheduler(JobAdder):
             if self._engine is None:
                 await self._store.close()
         self._logger.info("job=%s was %s", name, "paused" if paused else "resumed")
-        if self._bus.wants(event):
+        if self._bus.is_heard and self._bus.wants(event):
             self._bus.emit(event(at=self._ledger.now(), node=self._ledger.node, job=name))
 
     def subscribe(self, callback: Callable[[Any], object], *event_types: type[events.Event]) -> Callable[[], None]:
@@ -338,6 +343,9 @@ class Scheduler(JobAdder):
 
     def snapshot(self) -> Snapshot:
         """Return what the scheduler is doing, as one frozen value."""
+        from asyncsched._snapshot import Snapshot, counted, job_snapshot, run_snapshot
+        from asyncsched._store_health import skew_of
+
         engine = self._engine
         return Snapshot(
             state=self._state(),
@@ -371,7 +379,7 @@ class Scheduler(JobAdder):
 def _default_node() -> str:
     """Return a name that no other process, and no earlier life of this one, has."""
     host = "".join(c for c in socket.gethostname() if c.isalnum() or c in "-._") or "node"
-    return f"{host[:100]}-{os.getpid()}-{secrets.token_hex(2)}"
+    return f"{host[:100]}-{os.getpid()}-{os.urandom(2).hex()}"
 
 
 def _checked_clock(clock: object) -> Clock:

@@ -81,7 +81,7 @@ def job_snapshot(job: Job, state: JobState | None, store: Store) -> JobSnapshot:
         next_fire_time=None if state is None or next_us is None else from_us(next_us, state.settings.timezone),
         paused=store.is_paused(job.name),
         active=0 if state is None else state.active,
-        last_outcome=None if state is None or state.last_run is None else state.last_run.outcome,
+        last_outcome=None if state is None else state.last_outcome,
         counters=counted(None if state is None else state.tally),
     )
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncsched import events
 from asyncsched._clock import sleep
+from asyncsched._lazy import LazyModule
 from asyncsched._outage import Outage
 from asyncsched.exceptions import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncsched import events
     from asyncsched._accounting import Ledger
     from asyncsched._events import EventBus
     from asyncsched._logs import SafeLogger
     from asyncsched.protocols import Clock, Store
+else:
+    events = LazyModule("asyncsched.events")
 
 LARGEST_SKEW = 1.0
 """Seconds by which a node's clock may differ from the store's before it is said."""
@@ -63,7 +66,7 @@ class StoreHealth:
                 abs(skew),
                 "ahead of" if skew > 0 else "behind",
             )
-            if self._bus.wants(events.ClockSkewed):
+            if self._bus.is_heard and self._bus.wants(events.ClockSkewed):
                 self._bus.emit(events.ClockSkewed(at=self._ledger.now(), node=self._ledger.node, skew=skew))
         elif abs(skew) < FORGIVEN_SKEW:
             self._skew_was_said = False
@@ -73,12 +76,12 @@ class StoreHealth:
             "the store does not answer: %s; guarded jobs that need it are skipped, the others run on, until it does",
             error,
         )
-        if self._bus.wants(events.StoreLost):
+        if self._bus.is_heard and self._bus.wants(events.StoreLost):
             self._bus.emit(events.StoreLost(at=self._ledger.now(), node=self._ledger.node, error=str(error)))
 
     def _recovered(self, outage_for: float) -> None:
         self._logger.warning("the store answers again after %.1f s", outage_for)
-        if self._bus.wants(events.StoreRecovered):
+        if self._bus.is_heard and self._bus.wants(events.StoreRecovered):
             self._bus.emit(events.StoreRecovered(at=self._ledger.now(), node=self._ledger.node, outage_for=outage_for))
 
 

@@ -11,7 +11,6 @@ Every message names the value and the rule.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ class UnknownJobError(SchedulerError, KeyError):
     """A job name that is not registered with this scheduler."""
 
     def __init__(self, name: object, known: Iterable[str] = ()) -> None:
+        import difflib
+
         self.name = name
         self._near = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
         hint = f" (did you mean {self._near[0]!r}?)" if self._near else ""

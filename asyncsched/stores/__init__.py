@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.stores._settings import checked_prefix, checked_replica_ack, masked
-from asyncsched.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from asyncsched.protocols import Clock, Store
@@ -42,6 +41,8 @@ def make_store(store: object, *, prefix: str, replica_ack: int, clock: Clock) ->
             raise ConfigurationError(
                 f"replica_ack: {replica_ack} needs a Redis store; the memory store has no replicas"
             )
+        from asyncsched.stores.memory import MemoryStore
+
         return MemoryStore(clock=clock)
     _refuse_unusable(store)
     if isinstance(store, str) or any(_is_instance(store, "redis.asyncio", name) for name in ("Redis", "RedisCluster")):

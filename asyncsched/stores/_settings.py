@@ -4,7 +4,6 @@ client."""
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from asyncsched.exceptions import ConfigurationError
 
@@ -25,6 +24,8 @@ def masked(url: str) -> str:
     the host, or a word where a port belongs, the URL was not quoted properly, or is only a part of one, so nobody can
     tell what of it is the password: then only the scheme is shown.
     """
+    from urllib.parse import urlsplit
+
     scheme, separator, _ = url.partition("://")
     if not separator:
         return url if _HOSTS.fullmatch(url) else MASK

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import UTC, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from typing import TYPE_CHECKING
 
+from asyncsched._lazy import LazyModule
 from asyncsched.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    import difflib
+    import zoneinfo
+else:
+    difflib, zoneinfo = LazyModule("difflib"), LazyModule("zoneinfo")
 
 _LONGEST_HINTED = 64
 """Names beyond this length get no suggestion: searching for a near miss would take seconds."""
@@ -30,13 +36,15 @@ def zone(value: object) -> tzinfo:
         ConfigurationError: an unknown key, a value of another type, or a pytz zone: those ignore the fold,
             without which a repeated hour cannot be told apart.
     """
+    if value is UTC:
+        return UTC
     if isinstance(value, str):
         return UTC if value == "UTC" else _by_key(value)
     if not isinstance(value, tzinfo):
         raise ConfigurationError(f"time zone {value!r} is neither an IANA key such as 'Europe/Berlin' nor a tzinfo")
     if hasattr(value, "localize"):
         raise ConfigurationError(f"time zone {value!r} is a pytz zone, which has no fold; give its key, {str(value)!r}")
-    return UTC if isinstance(value, ZoneInfo) and value.key == "UTC" else value
+    return UTC if isinstance(value, zoneinfo.ZoneInfo) and value.key == "UTC" else value
 
 
 def zone_name(tz: tzinfo) -> str:
@@ -48,17 +56,17 @@ def zone_argument(tz: tzinfo) -> str:
     """Return how ``timezone=`` is written in a trigger's ``repr``: empty for UTC, which is the default."""
     if tz is UTC:
         return ""
-    named = isinstance(tz, ZoneInfo) and tz.key is not None
+    named = isinstance(tz, zoneinfo.ZoneInfo) and tz.key is not None
     return f", timezone={zone_name(tz)!r}" if named else f", timezone={tz!r}"
 
 
-def _by_key(key: str) -> ZoneInfo:
+def _by_key(key: str) -> zoneinfo.ZoneInfo:
     # ZoneInfo fails in many ways: ValueError for "../x", IsADirectoryError for "Europe", OSError for a name
     # that the file system finds too long, UnicodeEncodeError for a lone surrogate.
     if key.partition("/")[0] not in _NOT_KEYS:
         try:
-            return ZoneInfo(key)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+            return zoneinfo.ZoneInfo(key)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             pass
     raise ConfigurationError(f"time zone {key!r} is not a known IANA key, such as 'Europe/Berlin'{_hint(key)}")
 
@@ -66,7 +74,7 @@ def _by_key(key: str) -> ZoneInfo:
 def _hint(key: str) -> str:
     if not 0 < len(key) <= _LONGEST_HINTED:
         return ""
-    known = sorted(available_timezones() - _NOT_KEYS)
+    known = sorted(zoneinfo.available_timezones() - _NOT_KEYS)
     if not known:
         return "; this machine has no time zone data: install the package 'tzdata'"
     near = _near(key.strip().casefold().replace(" ", "_"), known)

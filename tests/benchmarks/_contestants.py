@@ -22,8 +22,8 @@ schedule = Contestant("schedule", "peer", "schedule", needs="schedule", quick=Fa
 LOCAL = (ours, bare, aps3, aps4, aiocron, schedule)
 
 EAGER = (
-    Contestant("asyncsched, not eager", "ours", "asyncsched"),
-    Contestant("asyncsched, eager", "ours", "asyncsched", loop="eager"),
+    Contestant("asyncsched, not eager", "ours", "asyncsched", options={"eager": False}),
+    Contestant("asyncsched, eager", "ours", "asyncsched"),
     Contestant(BARE, "limit", "bare"),
     Contestant("bare loop, eager", "limit", "bare", loop="eager"),
 )
@@ -34,16 +34,21 @@ CRON = (
     Contestant("croniter", "peer", "croniter", needs="croniter"),
 )
 
-IMPORTS = tuple(
-    Contestant(name, kind, "", needs=needs, options={"package": package})
-    for name, kind, needs, package in (
-        (OURS, "ours", None, "asyncsched"),
-        ("asyncio alone", "limit", None, "asyncio"),
-        (APS3, "peer", "apscheduler3", "apscheduler.schedulers.asyncio"),
-        ("APScheduler 4 alpha", "peer", "apscheduler4", "apscheduler"),
-        ("aiocron", "peer", "aiocron", "aiocron"),
-        ("schedule", "peer", "schedule", "schedule"),
-    )
+IMPORTS = (
+    *(
+        Contestant(name, kind, "", needs=needs, options={"package": package})
+        for name, kind, needs, package in (
+            (OURS, "ours", None, "asyncsched"),
+            ("asyncio alone", "limit", None, "asyncio"),
+            (APS3, "peer", "apscheduler3", "apscheduler.schedulers.asyncio"),
+            ("APScheduler 4 alpha", "peer", "apscheduler4", "apscheduler"),
+            ("aiocron", "peer", "aiocron", "aiocron"),
+            ("schedule", "peer", "schedule", "schedule"),
+        )
+    ),
+    Contestant(
+        "asyncsched and a Scheduler()", "ours", "", options={"package": "asyncsched", "then": "asyncsched.Scheduler()"}
+    ),
 )
 
 SCRIPT = "bare loop, one script a batch"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 
 import pytest
 
@@ -22,6 +22,48 @@ def imported_by(code: str) -> set[str]:
 @pytest.mark.parametrize("code", ["import asyncsched", "import asyncsched; asyncsched.Scheduler()"])
 def test_what_is_not_used_is_not_imported(code: str) -> None:
     assert imported_by(code) & {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio"} == set()
+
+
+RUNS = """
+import asyncio, asyncsched
+async def work(): ...
+async def main():
+    scheduler = asyncsched.Scheduler()
+    scheduler.add_job("a", work).per_seconds(30).immediate()
+    async with scheduler:
+        await scheduler.trigger("a")
+asyncio.run(main())
+""".strip()
+NOT_AT_THE_START = {"asyncsched._engine", "asyncsched._preview", "asyncsched._snapshot"}
+TRIGGERS = {f"asyncsched.triggers._{name}" for name in ("calendar", "cron", "daily", "filters", "rrule", "wall")}
+NOT_WITHOUT_USE = {"asyncsched.events", "cronsim", "zoneinfo"} | TRIGGERS
+
+
+def test_what_may_never_be_used_is_loaded_late() -> None:
+    assert imported_by("import asyncsched; asyncsched.Scheduler()") & (NOT_AT_THE_START | NOT_WITHOUT_USE) == set()
+    ran = imported_by(RUNS)
+    assert ran & NOT_WITHOUT_USE == set()
+    assert "asyncsched._engine" in ran
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from asyncsched.triggers import *; Cron, Daily, RRule, Weekly, Within",
+        "from asyncsched import MemoryStore, Snapshot; from asyncsched.events import RunEnded",
+        "from asyncsched import *; Snapshot, MemoryStore",
+        "import asyncsched, asyncsched.triggers; asyncsched.MemoryStore(); asyncsched.triggers.Cron('* * * * *')",
+        "from asyncsched import events; events.RunEnded",
+    ],
+)
+def test_what_is_loaded_late_is_there(code: str) -> None:
+    assert "asyncsched" in imported_by(code)
+
+
+@pytest.mark.parametrize("package", ["asyncsched", "asyncsched.triggers"])
+def test_a_name_that_is_not_there(package: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'Nothing'"):
+        import_module(package).Nothing  # noqa: B018 - asking is what fails
 
 
 def test_redis_comes_with_its_url() -> None:
@@ -41,7 +83,7 @@ def test_public_names() -> None:
 def test_no_public_name_is_left_out() -> None:
     from types import ModuleType
 
-    public = {name for name, value in vars(asyncsched).items() if not name.startswith("_")}
+    public = {name for name in (*vars(asyncsched), *asyncsched._LATER) if not name.startswith("_")}
     modules = {name for name in public if isinstance(getattr(asyncsched, name), ModuleType)}
     assert public - modules == set(asyncsched.__all__)
 

@@ -13,7 +13,19 @@ ROOT = Path(asyncsched.__file__).parent
 
 LAYERS = [
     # words: values, protocols, how a handler is called
-    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "events", "_seeds"],
+    [
+        "exceptions",
+        "protocols",
+        "_durations",
+        "_instants",
+        "_grants",
+        "_run",
+        "_tasks",
+        "_logs",
+        "_lazy",
+        "events",
+        "_seeds",
+    ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_timeline", "_misfire"],
@@ -25,7 +37,7 @@ LAYERS = [
     ["stores"],
     # engine: one run, claims, leases, accounting, the loop
     ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
-    ["_recovery", "_claim", "_claims", "_engine"],
+    ["_recovery", "_claim", "_claims", "_ticker", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
     # shells

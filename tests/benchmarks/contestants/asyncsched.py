@@ -1,15 +1,17 @@
-"""asyncsched with no store: ``Scheduler()`` as it comes."""
+"""asyncsched with no store: ``Scheduler()`` as it comes, or without its eager tasks."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from asyncsched import Scheduler
+from asyncsched import Scheduler, _execution
 from benchmarks.contestants import Handler
 
 
 class Contest:
-    def __init__(self) -> None:
+    def __init__(self, *, eager: bool = True) -> None:
+        if not eager:
+            _execution.EAGER = {}
         self._scheduler = Scheduler(shutdown_timeout=0)
         self._number = 0
 

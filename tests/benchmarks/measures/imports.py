@@ -22,11 +22,12 @@ def _of_children() -> float:
 
 
 def measure(order: Order) -> dict[str, float]:
-    code, times = f"import {order['options']['package']}", order["params"]["times"]
+    options, times = order["options"], order["params"]["times"]
+    code = f"import {options['package']}\n{options.get('then', '')}"
     _cpu(code)  # compiles it
     spent = [(_cpu(code), _cpu("pass")) for _ in range(times)]
     told = subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}; print(int('redis' in sys.modules))"],
+        [sys.executable, "-c", f"import sys\n{code}\nprint(int('redis' in sys.modules))"],
         check=True,
         capture_output=True,
         text=True,

@@ -46,8 +46,8 @@ async def test_the_default_is_a_w3c_trace_id(scheduler: Scheduler, clock: FakeCl
 async def test_an_id_of_zeros_is_drawn_again(
     scheduler: Scheduler, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draws = iter(["0" * 32, "0" * 32])
-    monkeypatch.setattr("secrets.token_hex", lambda _size: next(draws, "ab" * 16))
+    draws = iter([bytes(16), bytes(16)])
+    monkeypatch.setattr("os.urandom", lambda _size: next(draws, b"\xab" * 16))
     assert await trace_ids(scheduler, clock) == ["ab" * 16]
 
 

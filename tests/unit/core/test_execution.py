@@ -86,7 +86,7 @@ async def test_each_end_has_its_outcome(
     assert [(event.outcome, event.errors) for event in parts.of_type(events.RunEnded)] == [(outcome, run.errors)]
     assert parts.store.released == ([[LEASE]] if guarded else [])
     assert state.overlap_lock is None or not state.overlap_lock.locked()
-    assert (state.active, state.last_run, dict(parts.executor.active)) == (0, run, {})
+    assert (state.active, state.last_outcome, dict(parts.executor.active)) == (0, outcome, {})
 
 
 @pytest.mark.parametrize("guarded", [False, True])

@@ -180,7 +180,8 @@ class TestCatchingUp:
 
     async def test_a_job_without_a_schedule_has_nothing_to_catch_up_with(self, parts: Parts) -> None:
         state = parts.state(Work(), one_server, catching_up(60))
-        state.step = None
+        state.grid = None
+        assert state.step is None
         parts.store.claims = [surveyed(newest=1)]
         parts.recovery.adopt(state, parts.now_us)
         await parts.clock.settle()
@@ -197,7 +198,7 @@ class TestCatchingUp:
         now = parts.now_us
         parts.store.claims = [surveyed(newest=now - 25 * SECOND)]
         states = [parts.state(Work(), one_server, catching_up(60), name=name) for name in "ab"]
-        states[0].step = broken
+        states[0].grid, states[0]._step = None, broken
         for state in states:
             parts.recovery.adopt(state, now)
         await parts.clock.settle()

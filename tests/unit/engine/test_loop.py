@@ -473,7 +473,7 @@ async def test_a_lag_that_flaps_leaves_no_heap_behind(
             skewed.skew = 0.5 * (number % 2)
             engine._alarm.set()
             await clock.advance(0.1)
-        assert len(engine._guarded._heap) < 100
+        assert len(engine._ticker.guarded._instants) < 100
 
 
 async def test_a_claim_on_its_way_through_a_step_of_the_wall(

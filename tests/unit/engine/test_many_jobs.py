@@ -80,7 +80,7 @@ async def test_a_hundred_thousand_plain_jobs(make: Callable[..., Scheduler], clo
             assert fired == total
             engine = scheduler._engine
             assert engine is not None
-            assert len(engine._plain._heap) == total
+            assert len(engine._ticker.plain) == total
             assert not engine.executor.active
         assert scheduler._ledger.tally == {Outcome.SUCCEEDED: total}
     finally:
@@ -102,7 +102,7 @@ async def test_nothing_grows_from_tick_to_tick(make: Callable[..., Scheduler], c
             assert engine is not None
             sizes.append(
                 (
-                    len(engine._plain._heap) + len(engine._guarded._heap),
+                    len(engine._ticker.plain._instants) + len(engine._ticker.guarded._instants),
                     len(clock._walls._heap),
                     len(clock._monotonics._heap),
                     len(engine.executor.active),

@@ -1,0 +1,246 @@
+"""Owns when jobs come due: the two timelines, the timer, and what a late look at them means for each job.
+
+    timeline ──due──▶ on time ──plain────▶ executor, many at once
+                 │       └────guarded──▶ fire
+                 └─late──▶ coalesce ──▶ fire, ledger
+
+Two timelines: plain jobs follow this node's clock. Guarded ones wait, on a node whose clock is ahead, for the
+store's, so that what they ask is not too early and all nodes follow one clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from asyncsched._clock import now_us
+from asyncsched._grants import ClaimKind
+from asyncsched._misfire import coalesce
+from asyncsched._run import SkipReason
+from asyncsched._store_health import skew_of
+from asyncsched._timeline import Timeline
+from asyncsched.triggers._answers import LAST_US
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asyncsched._accounting import Ledger
+    from asyncsched._execution import Executor
+    from asyncsched._job_state import JobState
+    from asyncsched._logs import SafeLogger
+    from asyncsched.protocols import Clock, Store, Timer
+
+AT_ONCE = 250
+"""Plain ticks that are started before the event loop gets a turn. It keeps the loop responsive; and it is faster than
+more at once, since what the runs are made of is used again before it has left the processor's caches."""
+AHEAD_TOLERANCE = 0.004
+"""Seconds by which a node may ask before the store's clock; a store refuses from 5 ms on."""
+FAR_AHEAD_US = 1_000_000
+"""Microseconds ahead of the store's time from which a tick that has come due cannot have been due by that."""
+REBASE_FROM_US = 100_000
+"""Microseconds by which a node's clock must turn out to be further ahead than was known before its guarded jobs look
+for fire times that they passed over."""
+
+
+class Ticker:
+    """Knows when the next tick of each job is due, and hands over what has come due.
+
+    Args:
+        fire: claims or starts one tick: of the job, due at that instant (us), as of now (us).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        logger: SafeLogger,
+        ledger: Ledger,
+        executor: Executor,
+        fire: Callable[[JobState, int, int], object],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._logger = logger
+        self._ledger = ledger
+        self._executor = executor
+        self._fire = fire
+        self.alarm = asyncio.Event()
+        """Set when there is something to do for the next turn."""
+        self.plain: Timeline[JobState] = Timeline()
+        self.guarded: Timeline[JobState] = Timeline()
+        self._backlog: deque[tuple[int, Iterator[JobState]]] = deque()
+        """Plain jobs that are out of their timeline, but whose tick was not looked at yet."""
+        self._timer: Timer | None = None
+        self._timer_us = 0
+        self._known_lag_us = 0
+
+    # Which tick is next
+
+    def schedule(self, state: JobState) -> None:
+        """Wait for the job's first tick from now on."""
+        now = now_us(self._clock)
+        if self._store.time() is not None:
+            state.decided_us = now - self._lag_us()  # what lies before is not this job's, should both clocks step back
+        if state.step is not None:
+            self._set_next(state, self._step(state, now))
+            if state.next_us is None:
+                self._logger.warning("job=%s has no fire time in the future", state.name)
+
+    def forget(self, state: JobState) -> None:
+        """Wait for no tick of the job any more."""
+        self._timeline(state).remove(state)
+
+    def put_back(self, state: JobState, fire_us: int) -> None:
+        """Wait for the tick ``fire_us`` by the store's clock: it came due, but by that it had not. Unless that was
+        found out before: then ticks that are truly due may have been claimed since, and must not be again."""
+        if not state.retired and state.last_us >= fire_us:
+            store_now = now_us(self._clock) - self._lag_us()
+            state.last_us = max(state.decided_us, store_now)
+            self._set_next(state, self._step(state, state.last_us))
+
+    def _timeline(self, state: JobState) -> Timeline[JobState]:
+        return self.guarded if state.job.is_guarded else self.plain
+
+    def _step(self, state: JobState, after_us: int) -> int | None:
+        """Return the next fire time; a trigger that breaks its rules ends its own job's schedule, nothing else."""
+        assert state.step is not None
+        try:
+            return state.step(after_us)
+        except Exception:
+            self._logger.exception("job=%s gets no more fire times: its trigger failed", state.name)
+            return None
+
+    def _set_next(self, state: JobState, next_us: int | None) -> None:
+        state.next_us = next_us
+        if next_us is None:
+            self._timeline(state).remove(state)
+        else:
+            self._timeline(state).add(next_us, state)
+            if next_us < self._timer_us:
+                self.alarm.set()
+
+    # What is due
+
+    def turn(self) -> None:
+        """Hand over what is due; of plain ticks, the first ``AT_ONCE``."""
+        now = now_us(self._clock)
+        self._turn_plain(now)
+        if len(self.guarded):
+            lag = self._lag_us()
+            if lag > self._known_lag_us + REBASE_FROM_US:
+                self._rebase(now - lag)
+            self._known_lag_us = lag
+            for fire_us, states in self.guarded.pop_due(now - lag):
+                for state in states:
+                    if (run_us := self._decide(state, fire_us, now - lag)) is not None:
+                        self._fire(state, run_us, now - lag)
+
+    def _turn_plain(self, now: int) -> None:
+        if not self._backlog:
+            self._backlog.extend((fire_us, iter(states)) for fire_us, states in self.plain.pop_due(now))
+        left = AT_ONCE
+        while self._backlog and left:
+            fire_us, states = self._backlog[0]
+            batch = list(islice(states, left))
+            if not batch:
+                self._backlog.popleft()
+            elif fire_us <= now:
+                self._start(batch, fire_us, now)
+            else:  # the clock was set back since they came due
+                for state in chain(batch, states):
+                    if not state.retired:
+                        self._set_next(state, fire_us)
+            left -= len(batch)
+
+    def _start(self, states: list[JobState], fire_us: int, now: int) -> None:
+        """Start the ticks of plain jobs: first all is decided, then they start. Whatever a handler does in its first
+        step, each job waits for its next tick by then."""
+        late_us, is_paused, add = now - fire_us, self._store.is_paused, self.plain.add
+        ready: list[JobState] = []
+        late: dict[int, list[JobState]] = {}
+        for state in states:
+            grid, grace_us = state.grid, state.settings.grace_us
+            run_us: int | None = fire_us
+            if (
+                grid is not None
+                and now < (next_us := fire_us + grid.interval_us) <= LAST_US
+                and (grace_us is None or late_us <= grace_us)
+                and not state.retired
+            ):  # what `coalesce` would say of nearly all, at a fraction of its price
+                state.last_us, state.next_us = fire_us, next_us
+                add(next_us, state)
+            else:
+                run_us = self._decide(state, fire_us, now)
+            if run_us is None:
+                continue
+            if is_paused(state.name):
+                self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
+            elif run_us == fire_us:
+                ready.append(state)
+            else:
+                late.setdefault(run_us, []).append(state)
+        self._executor.start_ticks(ready, fire_us)
+        for late_fire_us, late_states in late.items():
+            self._executor.start_ticks(late_states, late_fire_us)
+
+    def _decide(self, state: JobState, fire_us: int, now: int) -> int | None:
+        """Decide what a tick that has come due means, set the next one, and return the tick to run, if any."""
+        if state.retired:
+            return None
+        due = coalesce(fire_us, now, state.settings.grace_us, lambda after_us: self._step(state, after_us), state.grid)
+        state.last_us = due.run_us or due.last_missed_us
+        self._set_next(state, due.next_us)
+        if due.missed:
+            if self._store.time() is not None:
+                state.decided_us = max(state.decided_us, due.last_missed_us)
+            self._ledger.missed(state, due.missed, due.first_missed_us, due.last_missed_us)
+        return due.run_us
+
+    def _rebase(self, store_now: int) -> None:
+        """Look for fire times that were passed over before it was known that this node's clock is ahead: without that,
+        a node whose clock is a day ahead would wait a day for its first tick."""
+        for state in self.guarded.items():
+            # a tick that is due by the store's clock was not passed over: the turn under way will take it up
+            if state.next_us is not None and state.next_us > store_now:
+                if state.last_us > store_now + FAR_AHEAD_US:  # it came due, and was given up, by the wrong clock
+                    state.last_us = state.decided_us
+                self._set_next(state, self._step(state, max(state.last_us, store_now)))
+
+    def _lag_us(self) -> int:
+        """Return by how many microseconds this node's clock is ahead of the store's; 0 if it is not."""
+        skew = skew_of(self._clock, self._store)
+        return 0 if skew is None else max(0, math.ceil((skew - AHEAD_TOLERANCE) * 1e6))
+
+    # Waiting
+
+    def arm(self) -> bool:
+        """Set the timer for the next fire time; return ``False`` if one is due already."""
+        wakes = [fire_us for fire_us, _ in islice(self._backlog, 1)]
+        if (plain_us := self.plain.next_us()) is not None:
+            wakes.append(plain_us)
+        if (guarded_us := self.guarded.next_us()) is not None:
+            wakes.append(guarded_us + self._lag_us())
+        self.disarm()
+        self._timer_us = min(wakes, default=2**63)
+        if wakes:
+            self._timer = self._clock.call_at(self._timer_us / 1e6, self.alarm.set)
+        return self._timer_us > now_us(self._clock)
+
+    def disarm(self) -> None:
+        """Wait for nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """Start nothing more: what was due and had no turn yet is skipped."""
+        self.disarm()
+        for fire_us, states in self._backlog:
+            for state in states:
+                if not state.retired:
+                    self._ledger.skipped(state, fire_us, SkipReason.SHUTTING_DOWN, ClaimKind.TICK)
+        self._backlog.clear()
