@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 WEEK = 7 * 86_400.0
 LOCKS: dict[tuple[bool, ...], tuple[LockType, ...]] = {
-    wanted: tuple(lock for lock, is_wanted in zip((LockType.SERVER, LockType.RUN, LockType.OVERLAP), wanted, strict=True) if is_wanted)
+    wanted: tuple(
+        lock
+        for lock, is_wanted in zip((LockType.SERVER, LockType.RUN, LockType.OVERLAP), wanted, strict=True)
+        if is_wanted
+    )
     for wanted in product((False, True), repeat=3)
 }
 """The locks of a lease, by whether it is a tick of an ``on_one_server`` job, may be run again, must not overlap."""
