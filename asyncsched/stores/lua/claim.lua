@@ -52,10 +52,18 @@ local function refuse(reply)
   return false
 end
 
+-- What was read as a number before, in this call: jobs that are due together share their ticks and fences.
+local numbers = {}
+
 local function integer(text)
-  if not text or not find(text, '^%d+$') then return nil end
-  local number = tonumber(text)
-  return number <= LARGEST and number or nil
+  if not text then return nil end
+  local number = numbers[text]
+  if number == nil then
+    number = find(text, '^%d+$') and tonumber(text) or false
+    if number and number > LARGEST then number = false end
+    numbers[text] = number
+  end
+  return number or nil
 end
 
 -- understood, fence floor, paused, newest tick ever granted
