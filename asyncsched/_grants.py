@@ -18,8 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Requests, answers and leases are made for each claim, and a frozen dataclass takes three times as long to make: they are
-# not frozen, but nobody changes one.
+# Requests, answers and leases are made for each claim, and a frozen dataclass takes three times as long to make: they
+# are not frozen, but nobody changes one.
 
 DEFAULT_LOCK_TTL = 600.0
 """Seconds after which a lock that nobody renews is free again."""
