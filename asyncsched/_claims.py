@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
 """Seconds between tries of a claim that the store did not decide; each is drawn from the upper half of its range, so
 that the nodes of a cluster do not come back together."""
+MOST_AT_ONCE = 1_000
+"""Claims in one call of the store at most. A call has a bound in time, so one of everything that a busy node has waiting
+could fail as a whole, be asked again with all that has come due meanwhile, and never get an answer."""
 LONGEST_EARLY_WAIT = 0.5
 """Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
 meanwhile."""
@@ -160,7 +163,9 @@ class Claimer:
 
     async def _take_batch(self) -> list[Claim]:
         """Return the ready claims that need the store: those whose job is in progress here are skipped at once."""
-        ready, self._ready = self._ready, []
+        ready, self._ready = self._ready[:MOST_AT_ONCE], self._ready[MOST_AT_ONCE:]
+        if self._ready:
+            self._wanted.set()
         batch = []
         for claim in ready:
             lock = claim.state.overlap_lock
