@@ -63,7 +63,7 @@ MOST_ERRORS = 100
 def new_id() -> str:
     """Return 32 lower-case hex digits, not all zero: a run id, and a valid W3C trace id."""
     while True:
-        value = secrets.token_bytes(16).hex()
+        value = secrets.token_hex(16)
         if value.strip("0"):
             return value
 
