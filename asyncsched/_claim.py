@@ -6,6 +6,7 @@ Knows neither when it is asked nor what becomes of the answer.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from asyncsched.protocols import Timer
 
 WEEK = 7 * 86_400.0
+LOCKS: dict[tuple[bool, ...], tuple[LockType, ...]] = {
+    wanted: tuple(
+        lock
+        for lock, is_wanted in zip((LockType.SERVER, LockType.RUN, LockType.OVERLAP), wanted, strict=True)
+        if is_wanted
+    )
+    for wanted in product((False, True), repeat=3)
+}
+"""The locks of a lease, by whether it is a tick of an ``on_one_server`` job, may be run again, must not overlap."""
 
 
 class Claim:
@@ -27,6 +37,8 @@ class Claim:
         "decided",
         "give_up_at",
         "has_lock",
+        "is_tick",
+        "max_attempts",
         "may_have_won",
         "next_us",
         "request",
@@ -44,6 +56,10 @@ class Claim:
         self.run = run
         self.rerun = rerun
         """Whether the tick was granted before, and its run was interrupted."""
+        self.is_tick = run.kind is ClaimKind.TICK and not rerun
+        """Whether it is the first claim of a tick, by this node."""
+        self.max_attempts = state.job.max_attempts if run.kind is ClaimKind.TICK else 0
+        """The most grants of its tick; 0: one, or it has no tick."""
         self.next_us = next_us
         self.give_up_at = give_up_at
         """Monotonic seconds after which an undecided claim is given up; ``None``: only for the next tick."""
@@ -56,19 +72,9 @@ class Claim:
         self.timer: Timer | None = None
         self.decided: asyncio.Event | None = None
 
-    @property
-    def is_tick(self) -> bool:
-        """Whether it is the first claim of a tick, by this node."""
-        return self.run.kind is ClaimKind.TICK and not self.rerun
-
     def is_tick_of(self, run: Run) -> bool:
         """Whether it is this node's first claim of the tick that ``run`` is for."""
         return self.is_tick and self.run.fire_us == run.fire_us
-
-    @property
-    def max_attempts(self) -> int:
-        """The most grants of its tick; 0: one, or it has no tick."""
-        return self.state.job.max_attempts if self.run.kind is ClaimKind.TICK else 0
 
     @property
     def may_run_unguarded(self) -> bool:
@@ -89,23 +95,23 @@ class Claim:
             self.request = replace(self.request, remembered_us=self.request.tick_us - 1)
 
     def _build_request(self, now: float) -> ClaimRequest:
-        state, run, settings = self.state, self.run, self.state.settings
+        state, run, job = self.state, self.run, self.state.job
         is_remembered = now <= state.remembered_until
         has_tick = run.kind is ClaimKind.TICK
-        return ClaimRequest(
-            job=run.job,
-            kind=ClaimKind.RERUN if self.rerun else run.kind,
-            owner=f"{run.node}:{run.run_id}",
-            tick_us=run.fire_us if has_tick else 0,
-            one_server=state.job.is_on_one_server,
-            no_overlap=state.job.is_without_overlapping,
-            lock_ttl=settings.lock_ttl,
-            retain_for=self.retention() if has_tick else 0.0,
-            remembered_us=state.remembered_us if self.is_tick and is_remembered else 0,
-            max_attempts=self.max_attempts,
+        return ClaimRequest(  # by position: one is made for each claim
+            run.job,
+            ClaimKind.RERUN if self.rerun else run.kind,
+            f"{run.node}:{run.run_id}",
+            run.fire_us if has_tick else 0,
+            job.is_on_one_server,
+            job.is_without_overlapping,
+            state.settings.lock_ttl,
+            self._retention() if has_tick else 0.0,
+            state.remembered_us if self.is_tick and is_remembered else 0,
+            self.max_attempts,
         )
 
-    def retention(self) -> float:
+    def _retention(self) -> float:
         """Return for how many seconds the tick's record must be kept: a late node may still ask, and a record that
         ended before the next tick would look like lost data."""
         settings = self.state.settings
@@ -115,13 +121,7 @@ class Claim:
     def lease(self, fence: int) -> Lease | None:
         """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
         job = self.state.job
-        locks: tuple[LockType, ...] = ()
-        if job.is_on_one_server and self.is_tick:
-            locks += (LockType.SERVER,)
-        if self.max_attempts:
-            locks += (LockType.RUN,)
-        if job.is_without_overlapping:
-            locks += (LockType.OVERLAP,)
+        locks = LOCKS[job.is_on_one_server and self.is_tick, self.max_attempts > 0, job.is_without_overlapping]
         return self._lease_of(locks, fence) if locks else None
 
     def undo_lease(self) -> Lease | None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from asyncsched._claim import Claim
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, Run, SkipReason
-from asyncsched.exceptions import StoreUnavailableError
+from asyncsched.exceptions import SchedulerError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
 """Seconds between tries of a claim that the store did not decide; each is drawn from the upper half of its range, so
 that the nodes of a cluster do not come back together."""
+MOST_AT_ONCE = 1_000
+"""Claims in one call of the store at most. A call has a bound in time, so one of everything that a busy node has
+waiting could fail as a whole, be asked again with all that has come due meanwhile, and never get an answer."""
 LONGEST_EARLY_WAIT = 0.5
 """Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
 meanwhile."""
@@ -59,6 +62,7 @@ SKIPS = {
 }
 TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED}
 """Verdicts that come with all that is known of the job's open ticks."""
+WON, UNDECIDED = Verdict.WON, Verdict.UNDECIDED  # to look up a member of an enum costs several times as much
 
 
 class Claimer:
@@ -170,7 +174,9 @@ class Claimer:
 
     async def _take_batch(self) -> list[Claim]:
         """Return the ready claims that need the store: those whose job is in progress here are skipped at once."""
-        ready, self._ready = self._ready, []
+        ready, self._ready = self._ready[:MOST_AT_ONCE], self._ready[MOST_AT_ONCE:]
+        if self._ready:
+            self._wanted.set()
         batch = []
         for claim in ready:
             lock = claim.state.overlap_lock
@@ -179,7 +185,7 @@ class Claimer:
             elif lock is None or claim.has_lock:
                 batch.append(claim)
             elif lock.locked():
-                self._skip(claim, SkipReason.OVERLAP)
+                self._skip_unasked(claim, SkipReason.OVERLAP)
             else:
                 await lock.acquire()  # it is free, so this does not yield to anyone who might take it first
                 claim.has_lock = True
@@ -204,45 +210,57 @@ class Claimer:
             for claim in batch:
                 self._try_again(claim, self._backoff(claim))
             return
-        undecided = [answer.detail for answer in answers if answer.verdict is Verdict.UNDECIDED]
+        undecided = [answer.detail for answer in answers if answer.verdict is UNDECIDED]
         if undecided:
             self._outage.noticed_in_part("claim", undecided[0])
         self._outage.ended("claim")
-        for claim, answer in zip(batch, answers, strict=True):
+        now = self._clock.time()
+        for claim, request, answer in zip(batch, requests, answers, strict=True):
+            if answer.newest_us > claim.state.remembered_us:
+                claim.state.remembered_us = answer.newest_us
+                claim.state.remembered_until = now + request.retain_for
             self._decide(claim, answer, sent_at)
 
     def _decide(self, claim: Claim, answer: ClaimAnswer, sent_at: float) -> None:
-        if answer.newest_us > claim.state.remembered_us:
-            claim.state.remembered_us = answer.newest_us
-            claim.state.remembered_until = self._clock.time() + claim.retention()
-        if claim.max_attempts and answer.verdict in TELLING:
+        verdict = answer.verdict
+        if claim.max_attempts and verdict in TELLING:
             self._recovery.answered(claim.state, claim.run.fire_us, answer)
+        if verdict is WON:
+            claim.state.complaint = ""
+            claim.run.attempt = answer.attempt
+            self._start(claim, answer.fence, sent_at)
+        elif verdict in SKIPS:
+            self._skip_decided(claim, answer)
+        else:
+            self._ask_again(claim, answer)
+
+    def _ask_again(self, claim: Claim, answer: ClaimAnswer) -> None:
         match answer.verdict:
-            case Verdict.WON:
-                claim.state.complaint = ""
-                claim.run.attempt = answer.attempt
-                self._start(claim, answer.fence, sent_at)
             case Verdict.EARLY:
                 self._wait_or_put_back(claim, answer.wait)
-            case Verdict.LATE:
-                self._try_again(claim, 0.0)
             case Verdict.UNDECIDED:
                 claim.may_have_won = True
                 self._try_again(claim, self._backoff(claim))
             case Verdict.CORRUPT:
                 self._report_corrupt(claim, answer.detail)
                 self._try_again(claim, LONGEST_BACKOFF)
-            case _:
-                if answer.verdict is Verdict.LOST_RECORD:
-                    self._report_lost_record(claim)
-                if answer.verdict is Verdict.EXHAUSTED:
-                    self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
-                self._skip(claim, self._reason(claim, answer), wait=answer.wait or None)
+            case Verdict.LATE:
+                self._try_again(claim, 0.0)
+            case unknown:
+                raise SchedulerError(f"the store gave an unknown verdict: {unknown!r}")
+
+    def _skip_decided(self, claim: Claim, answer: ClaimAnswer) -> None:
+        if answer.verdict is Verdict.LOST_RECORD:
+            self._report_lost_record(claim)
+        if answer.verdict is Verdict.EXHAUSTED:
+            self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
+        self._seal(claim)
+        self._skip(claim, self._reason(claim, answer), wait=answer.wait or None)
 
     def _reason(self, claim: Claim, answer: ClaimAnswer) -> SkipReason:
         """Return why the tick is skipped. Where a newer one has been decided, nobody knows whose an older one was: if
         an answer was lost, it may have been this node's own."""
-        if answer.verdict is Verdict.ELSEWHERE and claim.may_have_won and answer.newest_us > claim.run.fire_us:
+        if claim.may_have_won and answer.verdict is Verdict.ELSEWHERE and answer.newest_us > claim.run.fire_us:
             return SkipReason.STORE_UNAVAILABLE
         return SKIPS[answer.verdict]
 
@@ -292,7 +310,7 @@ class Claimer:
             self._ledger.runs_unguarded(claim.run)
             self._start(claim, 0, self._clock.monotonic())
         else:
-            self._skip(claim, reason)
+            self._skip_unasked(claim, reason)
 
     def _let_go(self, claim: Claim, *, runs_anyway: bool = False) -> None:
         """Ask no more, and give back what may have been won."""
@@ -309,20 +327,24 @@ class Claimer:
         else:
             self._keeper.give_back(lease, lambda: self._ledger.late_grant_released(claim.state, claim.run.fire_us))
 
+    def _skip_unasked(self, claim: Claim, reason: SkipReason) -> None:
+        if self._store.time() is not None:
+            self._seal(claim)
+        self._skip(claim, reason)
+
     def _skip(self, claim: Claim, reason: SkipReason, *, wait: float | None = None) -> None:
+        run = claim.run
         self._release_lock(claim)
-        claim.run.end(Outcome.SKIPPED, skip_reason=reason)
+        run.end(Outcome.SKIPPED, skip_reason=reason)
         if claim.rerun:  # the tick was accounted for when it was first claimed
-            self._recovery.left_open(claim.state, claim.run.fire_us, wait)
+            self._recovery.left_open(claim.state, run.fire_us, wait)
         else:
-            if self._store.time() is not None:
-                self._seal(claim)
-            self._ledger.skipped(claim.state, claim.run.fire_us, reason, claim.run.kind)
+            self._ledger.skipped(claim.state, run.fire_us, reason, run.kind)
         self._close(claim)
 
     def _seal(self, claim: Claim) -> None:
-        if claim.is_tick:
-            claim.state.decided_us = max(claim.state.decided_us, claim.run.fire_us)
+        if claim.is_tick and claim.state.decided_us < claim.run.fire_us:
+            claim.state.decided_us = claim.run.fire_us
 
     def _release_lock(self, claim: Claim) -> None:
         if claim.has_lock and claim.state.overlap_lock is not None:

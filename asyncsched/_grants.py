@@ -18,6 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# Requests, answers and leases are made for each claim, and a frozen dataclass takes three times as long to make: they
+# are not frozen, but nobody changes one.
+
 DEFAULT_LOCK_TTL = 600.0
 """Seconds after which a lock that nobody renews is free again."""
 
@@ -49,7 +52,7 @@ class ClaimKind(StrEnum):
     """Nothing: only to be told the newest decided tick, and the open ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ClaimRequest:
     """One job's claim. Sent again unchanged, it gets the answer it had: a retry never wins twice."""
 
@@ -74,6 +77,7 @@ class ClaimRequest:
 class Verdict(StrEnum):
     """How a store decided a claim."""
 
+    __hash__ = str.__hash__  # an enum's own is slow, and is needed for each answer
     WON = "won"
     ELSEWHERE = "elsewhere"
     """The tick, or a newer one, or the immediate run, was claimed before."""
@@ -96,7 +100,7 @@ class Verdict(StrEnum):
     """No answer for this claim, while others got one: nothing is known, so ask again. ``detail`` says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ClaimAnswer:
     """A store's decision on one claim."""
 
@@ -115,7 +119,7 @@ class ClaimAnswer:
     """Of a job that is run again: the ticks that were granted and have not finished."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Lease:
     """What a grant holds: the locks to renew while the run goes on, and to release after its end."""
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class Outcome(StrEnum):
     """How a run ended."""
 
+    __hash__ = str.__hash__  # an enum's own is slow, and each tick is counted
+
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     """The handler raised, or reported an error."""
@@ -41,6 +43,8 @@ class Outcome(StrEnum):
 
 class SkipReason(StrEnum):
     """Why a due tick did not become a run on this node."""
+
+    __hash__ = str.__hash__
 
     OVERLAP = "overlap"
     """A run of the job is still in progress."""

@@ -15,7 +15,12 @@ key: a job's name stands last, before one of five fixed words, or before ``run``
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from asyncsched._grants import LockType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Keys:
@@ -35,14 +40,16 @@ class Keys:
         self.paused = f"{prefix}schedule:jobs:paused"
         self.handed = f"{prefix}schedule:jobs:handed"
 
-    def lock(self, job: str, lock_type: LockType) -> str:
-        """Return the key of one of the job's locks, or of its tick record."""
-        return f"{self._locks}{job}{self._after}:{lock_type}"
-
-    def run(self, job: str, tick_us: int) -> str:
-        """Return the key of the lease of one tick's run."""
-        return f"{self._locks}{job}{self._after}:{LockType.RUN}:{tick_us}"
+    def locks(self, job: str, suffixes: Sequence[str]) -> list[str]:
+        """Return the keys of the job's locks, or of its tick record, whose names end like this."""
+        start = self._locks + job + self._after
+        return [start + suffix for suffix in suffixes]
 
     def state(self, job: str) -> str:
         """Return the key of what outlives the job's runs."""
         return self._states + job + self._after
+
+
+def suffix(lock_type: LockType, tick_us: int = 0) -> str:
+    """Return what the name of a lock, or of the tick record, ends with; a ``RUN`` is that of one tick."""
+    return f":{lock_type.value}:{tick_us}" if lock_type is LockType.RUN else f":{lock_type.value}"

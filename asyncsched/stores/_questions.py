@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asyncsched.stores._keys import Keys
     from asyncsched.stores._link import Outcome
 
+_Asked = TypeVar("_Asked")
 _Read = TypeVar("_Read")
 
 DEADLINE_SLACK = 0.05
@@ -152,7 +153,7 @@ def _sample(server: Server, server_us: int, sent_at: float) -> None:
 
 
 def _read(
-    parse: Callable[[object, int], _Read], replies: Sequence[object], batches: Sequence[Sequence[object]]
+    parse: Callable[[object, Sequence[_Asked]], _Read], replies: Sequence[object], batches: Sequence[Sequence[_Asked]]
 ) -> list[_Read | Exception]:
     """Read each call's reply; one that no script gives is a failure of its call alone."""
     read: list[_Read | Exception] = []
@@ -161,7 +162,7 @@ def _read(
             read.append(reply)
             continue
         try:
-            read.append(parse(reply, len(batch)))
+            read.append(parse(reply, batch))
         except _wire.UnexpectedReplyError as error:
             read.append(error)
     return read
@@ -175,7 +176,8 @@ def _is_late(outcome: Outcome[ClaimAnswer]) -> bool:
     """Return whether a call came after its deadline: then all of its claims did."""
     if isinstance(outcome, Exception):
         return False
-    return any(not isinstance(answer, Exception) and answer.verdict is Verdict.LATE for answer in outcome)
+    first = outcome[0]
+    return not isinstance(first, Exception) and first.verdict is Verdict.LATE
 
 
 def _acknowledged(answers: list[ClaimAnswer], lack: UndecidedError | None) -> Outcome[ClaimAnswer]:

@@ -174,13 +174,13 @@ class MemoryStore:
             return self._repeat_grant(request, job, newest)
         if mine and record:
             return ClaimAnswer(record.verdict, newest_us=newest)
+        if recorded and newest and request.tick_us <= newest:
+            wait = self._time_left(job, request.tick_us) if request.max_attempts else 0.0
+            return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest, wait=wait)
         if request.job in self._paused:
             return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
         if request.kind is ClaimKind.RERUN:
             return self._decide_rerun(request, job, now_us)
-        if recorded and newest and request.tick_us <= newest:
-            wait = self._time_left(job, request.tick_us) if request.max_attempts else 0.0
-            return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest, wait=wait)
         if ticking and request.tick_us > now_us + AHEAD_US:
             return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now_us) / 1e6, newest_us=newest)
         if recorded and not record and not job.granted_us and request.remembered_us:

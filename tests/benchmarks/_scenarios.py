@@ -13,6 +13,8 @@ P99_MS = Metric("p99_ms", "lateness p99", "ms", 1)
 WRONG = Metric("wrong", "ticks lost or run twice", "", 0, compared=False)
 SCRIPTS = Metric("scripts", "script calls per fire", "", 3)
 COMMANDS = Metric("commands", "Redis commands per fire", "", 2)
+SCRIPT_US = Metric("script_us", "script time per fire", "us", 1, compared=False)
+MOVED = Metric("moved", "bytes to and from Redis per fire", "", 0)
 STARTS = (
     Metric("starts_per_s", "starts per second", "", 0, higher_is_better=True),
     Metric("cpu_us", "CPU per start", "us", 1),
@@ -169,6 +171,8 @@ CLUSTER = Scenario(
         Metric("cpu_us", "CPU of the nodes per fire", "us", 0),
         COMMANDS,
         SCRIPTS,
+        SCRIPT_US,
+        MOVED,
     ),
     limit=who.SCRIPT,
     params={"window": 6},

@@ -47,7 +47,7 @@ async def test_without_any_one_command_something_is_refused(
 
 def test_the_list_is_that_of_the_code() -> None:
     scripts = "\n".join(path.read_text() for path in (STORES / "lua").glob("*.lua"))
-    in_scripts = set(re.findall(r"redis\.p?call\('([A-Z]+)'", scripts))
+    in_scripts = set(re.findall(r"\b(?:p?call|try)\('([A-Z]+)'", scripts))
     modules = "\n".join(path.read_text() for path in STORES.glob("*.py"))
     outside = set(re.findall(r'\("([A-Z]{3,})"[,)]', modules)) | {"EVALSHA", "EVAL"}
 

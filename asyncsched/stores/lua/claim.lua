@@ -10,16 +10,21 @@
 --           open      flag A    hash: for each tick that was granted and has not finished "<attempt>|<owner>"
 --           run       flag A    string "<owner>|<fence>"
 --           overlap   flag O    string "<owner>|<fence>"
--- ARGV    deadline_us, ahead_us; then for each job seven:
+-- ARGV    deadline_us, ahead_us; then for each run of jobs of which the same is asked seven, and the owner for each job:
+--           number of jobs,
 --           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
 --           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap),
---           owner, tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts
--- Answer  now_us; then for each job four:
---           verdict
---           value: the fence with "won"; microseconds to wait with "early"; microseconds until the lease that
---           stands in the way ends with "elsewhere" and "overlap" of flag A; the key with "corrupt"; else 0
---           newest_us: the newest decided tick of the job (0: none, or not recorded)
---           of flag A "<attempt> <tick> <tick> ...": the tick's grants so far, and the open ticks; else 0
+--           tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts
+-- Answer  now_us; a string with a letter for each job; then for each job with the letter "?" four. The letters:
+--           w         won: the fence is now_us; newest_us is the tick, without flag R 0
+--           e         elsewhere: newest_us is the tick
+--           l         late
+--           ?         anything else:
+--             verdict
+--             value: the fence with "won"; microseconds to wait with "early"; microseconds until the lease that
+--             stands in the way ends with "elsewhere" and "overlap" of flag A; the key with "corrupt"; else 0
+--             newest_us: the newest decided tick of the job (0: none, or not recorded)
+--             of flag A "<attempt> <tick> <tick> ...": the tick's grants so far, and the open ticks; else 0
 --
 -- Numbers become text by %.0f only: tostring() writes 1.7e+15. Microseconds stay below 2^53, so they are
 -- exact. Nothing of a job is written before all that it needs has been read and understood.
@@ -28,10 +33,12 @@ local LARGEST = 9007199254740991
 local GRANTED, OVERLAPPED, LOST = '1', '0', '-1'
 local MOST_OPEN = 50
 local KNOWN = { [GRANTED] = true, [OVERLAPPED] = true, [LOST] = true }
+local call, try, find, match, format = redis.call, redis.pcall, string.find, string.match, string.format
 
-local clock = redis.call('TIME')
+local clock = call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local late = now > tonumber(ARGV[1])
+local now_text = format('%.0f', now)
 local latest = now + tonumber(ARGV[2])
 -- No claim writes a tick ahead of the clock. One that lies further ahead than a clock that was set back explains is
 -- foreign: taken for decided, it would stop the job without a word until that day.
@@ -45,24 +52,35 @@ local function refuse(reply)
   return false
 end
 
+-- What was read as a number before, in this call: jobs that are due together share their ticks and fences.
+local numbers = {}
+
 local function integer(text)
-  if not text or not string.find(text, '^%d+$') then return nil end
-  local number = tonumber(text)
-  return number <= LARGEST and number or nil
+  if not text then return nil end
+  local number = numbers[text]
+  if number == nil then
+    number = find(text, '^%d+$') and tonumber(text) or false
+    if number and number > LARGEST then number = false end
+    numbers[text] = number
+  end
+  return number or nil
 end
 
 -- understood, fence floor, paused, newest tick ever granted
 local function read_state(key)
-  local fields = redis.pcall('HMGET', key, 'fence', 'paused', 'tick')
+  local fields = try('HMGET', key, 'fence', 'paused', 'tick')
   if fields.err then return refuse(fields) end
   local floor, granted_tick = integer(fields[1] or '0'), integer(fields[3] or '0')
   local understood = floor and granted_tick and granted_tick <= furthest or false
   return understood, floor, fields[2] and true or false, granted_tick
 end
 
+local function fetch_record(key)
+  return try('HMGET', key, 'tick', 'run', 'fence', 'granted')
+end
+
 -- understood, tick, run, fence, granted (tick is nil without a record)
-local function read_record(key)
-  local fields = redis.pcall('HMGET', key, 'tick', 'run', 'fence', 'granted')
+local function read_record(fields)
   if fields.err then return refuse(fields) end
   if not (fields[1] or fields[2] or fields[3] or fields[4]) then return true end
   local tick, fence = integer(fields[1]), integer(fields[3])
@@ -71,21 +89,21 @@ end
 
 -- understood, owner, fence (owner is nil while the lock is free)
 local function read_lock(key)
-  local value = redis.pcall('GET', key)
+  local value = try('GET', key)
   if not value then return true end
   if type(value) == 'table' then return refuse(value) end
-  local owner, digits = string.match(value, '^([^|]+)|(%d+)$')
+  local owner, digits = match(value, '^([^|]+)|(%d+)$')
   local fence = integer(digits)
   return fence ~= nil, owner, fence
 end
 
 -- understood, entries by tick, of each its attempt and its owner
 local function read_open(key)
-  local fields = redis.pcall('HGETALL', key)
+  local fields = try('HGETALL', key)
   if fields.err then return refuse(fields) end
   local open = {}
   for at = 1, #fields, 2 do
-    local attempt, owner = string.match(fields[at + 1], '^(%d+)|(.+)$')
+    local attempt, owner = match(fields[at + 1], '^(%d+)|(.+)$')
     attempt = integer(attempt)
     if not attempt or not integer(fields[at]) then return false end
     open[fields[at]] = { attempt = attempt, owner = owner }
@@ -94,18 +112,18 @@ local function read_open(key)
 end
 
 local function write_record(job, fence, granted)
-  redis.call('HSET', job.record_key, 'tick', job.tick_text, 'run', job.owner,
-    'fence', string.format('%.0f', fence), 'granted', granted)
-  redis.call('PEXPIRE', job.record_key, job.retain_ms)
+  call('HSET', job.record_key, 'tick', job.tick_text, 'run', job.owner, 'fence', fence, 'granted', granted)
+  call('PEXPIRE', job.record_key, job.retain_ms)
 end
 
--- Reads all keys of the job into it; answers the name of the first key that was not understood.
-local function read(job)
+-- Reads all keys of the job into it, `fields` being its record; answers the name of the first key that was not
+-- understood.
+local function read(job, fields)
   local ok
   ok, job.floor, job.paused, job.granted_tick = read_state(job.state_key)
   if not ok then return 'state' end
   if job.record_key then
-    ok, job.recorded, job.run, job.record_fence, job.granted = read_record(job.record_key)
+    ok, job.recorded, job.run, job.record_fence, job.granted = read_record(fields)
     if not ok then return 'tick' end
     ok, job.server, job.server_fence = read_lock(job.server_key)
     if not ok then return 'server' end
@@ -128,23 +146,23 @@ end
 
 -- Microseconds until a lease ends by itself.
 local function time_left(key)
-  return math.max(redis.call('PTTL', key), 0) * 1000
+  return math.max(call('PTTL', key), 0) * 1000
 end
 
 -- Notes that the tick was granted once more and has not finished. What crashes leave behind stays bounded.
 local function write_open(job)
   local entry = job.open[job.tick_text]
   job.open[job.tick_text] = { attempt = entry and entry.attempt + 1 or 1, owner = job.owner }
-  redis.call('HSET', job.open_key, job.tick_text,
-    string.format('%.0f|%s', job.open[job.tick_text].attempt, job.owner))
-  redis.call('PEXPIRE', job.open_key, job.retain_ms)
+  call('HSET', job.open_key, job.tick_text,
+    format('%.0f|%s', job.open[job.tick_text].attempt, job.owner))
+  call('PEXPIRE', job.open_key, job.retain_ms)
   local count, oldest = 0, job.tick_text
   for tick in pairs(job.open) do
     count = count + 1
     if tonumber(tick) < tonumber(oldest) then oldest = tick end
   end
   if count > MOST_OPEN then
-    redis.call('HDEL', job.open_key, oldest)
+    call('HDEL', job.open_key, oldest)
     job.open[oldest] = nil
   end
 end
@@ -160,20 +178,20 @@ local function repeat_grant(job)
     and (not job.run_key or job.running == me)
     and (not job.overlap_key or job.overlap == me)
   if not intact then
-    if job.server == me then redis.call('DEL', job.server_key) end
-    if job.running == me then redis.call('DEL', job.run_key) end
-    if job.overlap == me then redis.call('DEL', job.overlap_key) end
+    if job.server == me then call('DEL', job.server_key) end
+    if job.running == me then call('DEL', job.run_key) end
+    if job.overlap == me then call('DEL', job.overlap_key) end
     return 'lost_record', 0, job.newest
   end
   -- The holder counts its trust from this sending, so the leases must last from now on. And only a write
   -- makes the WAIT that follows cover the grant: without one, replicas would acknowledge nothing at all.
   if job.record_key then
-    if job.recorded == job.tick then redis.call('PEXPIRE', job.record_key, job.retain_ms) end
-    redis.call('PEXPIRE', job.server_key, job.lock_ttl_ms)
+    if job.recorded == job.tick then call('PEXPIRE', job.record_key, job.retain_ms) end
+    call('PEXPIRE', job.server_key, job.lock_ttl_ms)
   end
-  if job.start_key then redis.call('PEXPIRE', job.start_key, job.lock_ttl_ms) end
-  if job.run_key then redis.call('PEXPIRE', job.run_key, job.lock_ttl_ms) end
-  if job.overlap_key then redis.call('PEXPIRE', job.overlap_key, job.lock_ttl_ms) end
+  if job.start_key then call('PEXPIRE', job.start_key, job.lock_ttl_ms) end
+  if job.run_key then call('PEXPIRE', job.run_key, job.lock_ttl_ms) end
+  if job.overlap_key then call('PEXPIRE', job.overlap_key, job.lock_ttl_ms) end
   return 'won', job.overlap_fence or job.run_fence or job.server_fence or job.start_fence, job.newest
 end
 
@@ -182,22 +200,22 @@ local function grant(job)
   if fence > LARGEST then return 'corrupt', job.floor < LARGEST and 'tick' or 'state', 0 end
   local entry = job.open and job.open[job.tick_text]
   if entry and entry.attempt >= LARGEST then return 'corrupt', 'open', 0 end
-  local text = string.format('%.0f', fence)
+  local text = fence == now and now_text or format('%.0f', fence)
   local value = job.owner .. '|' .. text
   if not job.record_key then
-    redis.call('HSET', job.state_key, 'fence', text)
+    call('HSET', job.state_key, 'fence', text)
   else
-    redis.call('HSET', job.state_key, 'fence', text, 'tick', job.tick_text)
-    write_record(job, fence, GRANTED)
-    redis.call('SET', job.server_key, value, 'PX', job.lock_ttl_ms)
+    call('HSET', job.state_key, 'fence', text, 'tick', job.tick_text)
+    write_record(job, text, GRANTED)
+    call('SET', job.server_key, value, 'PX', job.lock_ttl_ms)
     job.newest = job.tick
   end
-  if job.start_key then redis.call('SET', job.start_key, value, 'PX', job.lock_ttl_ms) end
+  if job.start_key then call('SET', job.start_key, value, 'PX', job.lock_ttl_ms) end
   if job.run_key then
     write_open(job)
-    redis.call('SET', job.run_key, value, 'PX', job.lock_ttl_ms)
+    call('SET', job.run_key, value, 'PX', job.lock_ttl_ms)
   end
-  if job.overlap_key then redis.call('SET', job.overlap_key, value, 'PX', job.lock_ttl_ms) end
+  if job.overlap_key then call('SET', job.overlap_key, value, 'PX', job.lock_ttl_ms) end
   return 'won', fence, job.newest
 end
 
@@ -207,7 +225,7 @@ local function decide_rerun(job)
   if not entry then return 'elsewhere', 0, 0 end
   if job.running then return 'elsewhere', time_left(job.run_key), 0 end
   if entry.attempt >= job.max_attempts then
-    redis.call('HDEL', job.open_key, job.tick_text)
+    call('HDEL', job.open_key, job.tick_text)
     job.open[job.tick_text], job.used_up = nil, entry.attempt
     return 'exhausted', 0, 0
   end
@@ -215,8 +233,20 @@ local function decide_rerun(job)
   return grant(job)
 end
 
+-- What most claims come to: another run has this very tick. Then nothing else needs to be read, unless the claim may be
+-- a repeated one whose grant holds more than the tick.
+local function is_taken(job, fields)
+  if fields[1] ~= job.tick_text or fields[2] == job.owner then return false end
+  if not (fields[2] and integer(fields[3]) and KNOWN[fields[4]]) then return false end
+  if not job.overlap_key then return true end
+  local held = try('GET', job.overlap_key)
+  return not held or (type(held) == 'string' and match(held, '^([^|]+)|') ~= job.owner)
+end
+
 local function decide(job)
-  local corrupt = read(job)
+  local fields = job.record_key and fetch_record(job.record_key)
+  if job.plain and is_taken(job, fields) then return 'elsewhere', 0, job.tick end
+  local corrupt = read(job, fields)
   if corrupt then return 'corrupt', corrupt, 0 end
   local mine = job.recorded == job.tick and job.run == job.owner
   job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, job.granted_tick) or 0
@@ -227,20 +257,20 @@ local function decide(job)
     return repeat_grant(job)
   end
   if mine then return job.granted == LOST and 'lost_record' or 'overlap', 0, job.newest end
-  if job.paused then return 'paused', 0, job.newest end
-  if job.again then return decide_rerun(job) end
   if job.record_key and job.newest > 0 and job.tick <= job.newest then
     return 'elsewhere', job.running and time_left(job.run_key) or 0, job.newest
   end
+  if job.paused then return 'paused', 0, job.newest end
+  if job.again then return decide_rerun(job) end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
   if job.record_key and not job.recorded and job.granted_tick == 0 and job.remembered > 0 then
-    write_record(job, job.floor, LOST)
+    write_record(job, format('%.0f', job.floor), LOST)
     return 'lost_record', 0, job.tick
   end
   if job.start then return 'elsewhere', 0, 0 end
   if job.overlap then
     if not job.record_key then return 'overlap', 0, 0 end
-    write_record(job, job.record_fence or job.floor, OVERLAPPED)
+    write_record(job, format('%.0f', job.record_fence or job.floor), OVERLAPPED)
     return 'overlap', 0, job.tick
   end
   return grant(job)
@@ -250,57 +280,83 @@ end
 local function describe(job)
   if not job.open then return 0 end
   local entry = job.open[job.tick_text]
-  local words = { string.format('%.0f', entry and entry.attempt or job.used_up or 0) }
+  local words = { format('%.0f', entry and entry.attempt or job.used_up or 0) }
   for tick in pairs(job.open) do words[#words + 1] = tick end
   return table.concat(words, ' ')
 end
 
 local at = 0
-local function key_if(wanted)
-  if not wanted then return nil end
+local function next_key()
   at = at + 1
   return KEYS[at]
 end
 
--- The same table serves all jobs, so every field of it is set: making one for each would cost 2 us a job.
-local function take(job, arg)
+-- The same table serves all jobs: making one for each would cost 2 us a job.
+local job = {}
+
+-- What the jobs of one run of them have in common. What is not read for them is forgotten here.
+local function take_terms(arg)
   local flags = ARGV[arg]
-  local recorded = string.find(flags, 'R', 1, true)
-  job.timed = string.find(flags, 'T', 1, true)
-  job.owner = ARGV[arg + 1]
-  job.tick_text = ARGV[arg + 2]
+  job.timed = find(flags, 'T', 1, true)
+  job.recorded_too = find(flags, 'R', 1, true)
+  job.starting = find(flags, 'S', 1, true)
+  job.repeatable = find(flags, 'A', 1, true)
+  job.again = find(flags, 'X', 1, true)
+  job.asking = find(flags, 'Q', 1, true)
+  job.alone = find(flags, 'O', 1, true)
+  job.tick_text = ARGV[arg + 1]
   job.tick = tonumber(job.tick_text)
-  job.lock_ttl_ms = ARGV[arg + 3]
-  job.retain_ms = ARGV[arg + 4]
-  job.remembered = tonumber(ARGV[arg + 5])
-  job.max_attempts = tonumber(ARGV[arg + 6])
-  job.again = string.find(flags, 'X', 1, true)
-  job.asking = string.find(flags, 'Q', 1, true)
-  job.state_key = key_if(true)
-  job.record_key = key_if(recorded)
-  job.server_key = key_if(recorded)
-  job.start_key = key_if(string.find(flags, 'S', 1, true))
-  local repeatable = string.find(flags, 'A', 1, true)
-  job.open_key = key_if(repeatable)
-  job.run_key = key_if(repeatable)
-  job.overlap_key = key_if(string.find(flags, 'O', 1, true))
+  job.lock_ttl_ms = ARGV[arg + 2]
+  job.retain_ms = ARGV[arg + 3]
+  job.remembered = tonumber(ARGV[arg + 4])
+  job.max_attempts = tonumber(ARGV[arg + 5])
+  job.plain = job.timed and job.recorded_too and not job.repeatable and job.remembered <= job.tick
+  job.record_key, job.server_key, job.start_key = nil, nil, nil
+  job.open_key, job.run_key, job.overlap_key = nil, nil, nil
   job.recorded, job.run, job.record_fence, job.granted = nil, nil, nil, nil
   job.server, job.server_fence, job.start, job.start_fence = nil, nil, nil, nil
-  job.overlap, job.overlap_fence = nil, nil
-  job.open, job.running, job.run_fence, job.used_up = nil, nil, nil, nil
+  job.overlap, job.overlap_fence, job.running, job.run_fence = nil, nil, nil, nil
 end
 
-local job = {}
-local answer = { now }
-for arg = 3, #ARGV, 7 do
-  local verdict, value, newest, extra = 'late', 0, 0, 0
-  if not late then
-    take(job, arg)
-    verdict, value, newest = decide(job)
-    if failure then return failure end
-    extra = describe(job)
+local function take(owner)
+  job.owner = owner
+  job.state_key = next_key()
+  if job.recorded_too then job.record_key, job.server_key = next_key(), next_key() end
+  if job.starting then job.start_key = next_key() end
+  if job.repeatable then job.open_key, job.run_key = next_key(), next_key() end
+  if job.alone then job.overlap_key = next_key() end
+  job.open, job.used_up = nil, nil
+end
+
+-- Puts a decision into the answer, and answers its letter.
+local function put(answer, verdict, value, newest)
+  local extra = describe(job)
+  if extra == 0 then
+    if verdict == 'won' and value == now and newest == (job.record_key and job.tick or 0) then return 'w' end
+    if verdict == 'elsewhere' and value == 0 and newest == job.tick then return 'e' end
   end
   local last = #answer
   answer[last + 1], answer[last + 2], answer[last + 3], answer[last + 4] = verdict, value, newest, extra
+  return '?'
 end
+
+local letters = {}
+local answer = { now, '' }
+local arg, last = 3, #ARGV
+while arg <= last do
+  local count = tonumber(ARGV[arg])
+  if not late then take_terms(arg + 1) end
+  arg = arg + 6
+  for nth = 1, count do
+    local letter = 'l'
+    if not late then
+      take(ARGV[arg + nth])
+      letter = put(answer, decide(job))
+      if failure then return failure end
+    end
+    letters[#letters + 1] = letter
+  end
+  arg = arg + count + 1
+end
+answer[2] = table.concat(letters)
 return answer

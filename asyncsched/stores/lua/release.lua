@@ -3,8 +3,9 @@
 --
 -- KEYS    for each lease its lock keys (server, overlap, start, run), as many as its ARGV says; then, if it has
 --         finished a tick: open (hash: for each tick that has not finished "<attempt>|<owner>")
--- ARGV    for each lease three: owner, number of its lock keys, the finished tick or "" for none
--- Answer  for each lease: how many of its locks were freed
+-- ARGV    for each run of leases that have this in common three, and the owner for each lease:
+--           number of leases, number of lock keys of each, the tick that they have finished or "" for none
+-- Answer  a string with a digit for each lease: how many of its locks were freed
 --
 -- Only GET, HGET, DEL and HDEL: they work while the server is out of memory.
 
@@ -14,28 +15,46 @@ local function is_failure(reply)
 end
 
 local at = 0
-local answer = {}
-for arg = 1, #ARGV, 3 do
-  local owner, finished = ARGV[arg], ARGV[arg + 2]
-  local head = owner .. '|'
-  local freed = 0
-  for _ = 1, tonumber(ARGV[arg + 1]) do
-    at = at + 1
-    local value = redis.pcall('GET', KEYS[at])
-    if is_failure(value) then return value end
-    if type(value) == 'string' and string.sub(value, 1, #head) == head then
-      redis.call('DEL', KEYS[at])
-      freed = freed + 1
-    end
-  end
-  if finished ~= '' then
-    at = at + 1
-    local entry = redis.pcall('HGET', KEYS[at], finished)
-    if is_failure(entry) then return entry end
-    if type(entry) == 'string' and string.match(entry, '^%d+|(.+)$') == owner then
-      redis.call('HDEL', KEYS[at], finished)
-    end
-  end
-  answer[#answer + 1] = freed
+local function next_key()
+  at = at + 1
+  return KEYS[at]
 end
-return answer
+
+-- Frees a lock if it is the owner's; answers whether it was, or a failure.
+local function free(key, head)
+  local value = redis.pcall('GET', key)
+  if is_failure(value) then return value end
+  if type(value) ~= 'string' or string.sub(value, 1, #head) ~= head then return false end
+  redis.call('DEL', key)
+  return true
+end
+
+local function finish(key, tick, owner)
+  local entry = redis.pcall('HGET', key, tick)
+  if is_failure(entry) then return entry end
+  if type(entry) == 'string' and string.match(entry, '^%d+|(.+)$') == owner then redis.call('HDEL', key, tick) end
+end
+
+local digits = {}
+local arg, last = 1, #ARGV
+while arg <= last do
+  local count, locks, finished = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), ARGV[arg + 2]
+  arg = arg + 3
+  for nth = arg, arg + count - 1 do
+    local owner = ARGV[nth]
+    local head = owner .. '|'
+    local freed = 0
+    for _ = 1, locks do
+      local was_held = free(next_key(), head)
+      if type(was_held) == 'table' then return was_held end
+      if was_held then freed = freed + 1 end
+    end
+    if finished ~= '' then
+      local failure = finish(next_key(), finished, owner)
+      if failure then return failure end
+    end
+    digits[#digits + 1] = freed
+  end
+  arg = arg + count
+end
+return table.concat(digits)

@@ -5,8 +5,9 @@
 --           run       flag A    string "<owner>|<fence>"
 --           server    flag R    string "<owner>|<fence>"
 --           tick      flag R    hash: fence (of the newest grant)
--- ARGV    for each lease four: flags, "<owner>|<fence>", fence, lock_ttl_ms
--- Answer  for each lease: "held", "superseded" or "lost"
+-- ARGV    for each run of leases that have this in common three, and "<owner>|<fence>" for each lease:
+--           number of leases, flags, lock_ttl_ms
+-- Answer  a string with a letter for each lease: h (held), s (superseded) or l (lost)
 --
 -- Only GET, HGET and PEXPIRE: they work while the server is out of memory, so running jobs keep their leases
 -- then.
@@ -21,21 +22,10 @@ local function text(reply)
   return nil
 end
 
-local function overtaken(key, fence)
+local function overtaken(key, value)
   local newest = text(redis.pcall('HGET', key, 'fence'))
-  return newest ~= nil and string.find(newest, '^%d+$') ~= nil and tonumber(newest) > tonumber(fence)
-end
-
-local function check(lease)
-  if lease.overlap_key and text(redis.pcall('GET', lease.overlap_key)) ~= lease.value then return 'lost' end
-  if lease.run_key and text(redis.pcall('GET', lease.run_key)) ~= lease.value then return 'lost' end
-  if lease.server_key and text(redis.pcall('GET', lease.server_key)) ~= lease.value then
-    -- `server` alone excludes nobody: a newer tick has taken the key over, and this run may go on beside it.
-    if lease.overlap_key or not overtaken(lease.tick_key, lease.fence) then return 'lost' end
-    if not lease.run_key then return 'superseded' end
-    lease.server_key = nil
-  end
-  return 'held'
+  local fence = tonumber(string.match(value, '|(%d+)$'))
+  return newest ~= nil and string.find(newest, '^%d+$') ~= nil and tonumber(newest) > fence
 end
 
 local at = 0
@@ -45,25 +35,35 @@ local function key_if(wanted)
   return KEYS[at]
 end
 
-local answer = {}
-for arg = 1, #ARGV, 4 do
-  local flags = ARGV[arg]
-  local serving = string.find(flags, 'R', 1, true)
-  local lease = {
-    value = ARGV[arg + 1],
-    fence = ARGV[arg + 2],
-    overlap_key = key_if(string.find(flags, 'O', 1, true)),
-    run_key = key_if(string.find(flags, 'A', 1, true)),
-    server_key = key_if(serving),
-    tick_key = key_if(serving),
-  }
-  local renewal = check(lease)
-  if failure then return failure end
-  if renewal == 'held' then
-    if lease.overlap_key then redis.call('PEXPIRE', lease.overlap_key, ARGV[arg + 3]) end
-    if lease.run_key then redis.call('PEXPIRE', lease.run_key, ARGV[arg + 3]) end
-    if lease.server_key then redis.call('PEXPIRE', lease.server_key, ARGV[arg + 3]) end
+local function renew(value, flags, lock_ttl_ms)
+  local overlap_key = key_if(string.find(flags, 'O', 1, true))
+  local run_key = key_if(string.find(flags, 'A', 1, true))
+  local server_key = key_if(string.find(flags, 'R', 1, true))
+  local tick_key = key_if(server_key)
+  if overlap_key and text(redis.pcall('GET', overlap_key)) ~= value then return 'l' end
+  if run_key and text(redis.pcall('GET', run_key)) ~= value then return 'l' end
+  if server_key and text(redis.pcall('GET', server_key)) ~= value then
+    -- `server` alone excludes nobody: a newer tick has taken the key over, and this run may go on beside it.
+    if overlap_key or not overtaken(tick_key, value) then return 'l' end
+    if not run_key then return 's' end
+    server_key = nil
   end
-  answer[#answer + 1] = renewal
+  if failure then return '' end
+  if overlap_key then redis.call('PEXPIRE', overlap_key, lock_ttl_ms) end
+  if run_key then redis.call('PEXPIRE', run_key, lock_ttl_ms) end
+  if server_key then redis.call('PEXPIRE', server_key, lock_ttl_ms) end
+  return 'h'
 end
-return answer
+
+local letters = {}
+local arg, last = 1, #ARGV
+while arg <= last do
+  local count, flags, lock_ttl_ms = tonumber(ARGV[arg]), ARGV[arg + 1], ARGV[arg + 2]
+  arg = arg + 3
+  for nth = arg, arg + count - 1 do
+    letters[#letters + 1] = renew(ARGV[nth], flags, lock_ttl_ms)
+    if failure then return failure end
+  end
+  arg = arg + count
+end
+return table.concat(letters)

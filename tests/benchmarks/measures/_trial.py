@@ -17,7 +17,7 @@ from typing import Any
 from _redis_server import RedisServer
 
 from benchmarks._ratios import percentile
-from benchmarks.measures._redis import calls_between, command_counts
+from benchmarks.measures._redis import Usage, count, usage
 
 SECOND_NS = 1_000_000_000
 EARLY_NS = 5_000_000
@@ -55,8 +55,7 @@ class Outcome:
     repeated: int
     late_ns: list[int]
     cpu: float
-    commands: int
-    scripts: int
+    asked: Usage
 
     def values(self) -> dict[str, float]:
         fires = max(1, self.fires)
@@ -68,8 +67,7 @@ class Outcome:
             "p99_ms": percentile(self.late_ns, 0.99) / 1e6,
             "max_ms": max(self.late_ns) / 1e6,
             "cpu_us": self.cpu / fires * 1e6,
-            "commands": self.commands / fires,
-            "scripts": self.scripts / fires,
+            **self.asked.each(fires),
         }
 
 
@@ -94,9 +92,9 @@ def _observe(trial: Trial, server: RedisServer, folder: Path) -> Outcome:
         (folder / "window.new").write_text(f"{begin!r} {end!r}")
         (folder / "window.new").rename(folder / "window")
         _wait_until(begin, processes)
-        before = command_counts(server)
+        before = count(server)
         _wait_until(end, processes)
-        commands, scripts = calls_between(before, command_counts(server))
+        asked = usage(before, count(server))
         for process in processes:
             process.wait(timeout=30)
             _check(process)
@@ -104,7 +102,7 @@ def _observe(trial: Trial, server: RedisServer, folder: Path) -> Outcome:
         for process in processes:
             process.kill()
             process.communicate()
-    return _judge(trial, folder, round(begin * SECOND_NS), commands, scripts)
+    return _judge(trial, folder, round(begin * SECOND_NS), asked)
 
 
 def _start(trial: Trial, server: RedisServer, folder: Path) -> list[subprocess.Popen[str]]:
@@ -150,7 +148,7 @@ def _check(process: subprocess.Popen[str]) -> None:
         raise RuntimeError(f"a node ended with code {process.returncode}")
 
 
-def _judge(trial: Trial, folder: Path, begin_ns: int, commands: int, scripts: int) -> Outcome:
+def _judge(trial: Trial, folder: Path, begin_ns: int, asked: Usage) -> Outcome:
     end_ns = begin_ns + trial.window * SECOND_NS
     phases = [number % trial.groups * SECOND_NS // trial.groups for number in range(trial.jobs)]
     ticks: Counter[tuple[int, int]] = Counter()
@@ -169,4 +167,4 @@ def _judge(trial: Trial, folder: Path, begin_ns: int, commands: int, scripts: in
         raise RuntimeError("nothing was started")
     cpu = sum(json.loads(path.read_text())["cpu"] for path in folder.glob("*.json"))
     lost = trial.jobs * trial.window - len(ticks)
-    return Outcome(len(late_ns), lost, len(late_ns) - len(ticks), late_ns, cpu, commands, scripts)
+    return Outcome(len(late_ns), lost, len(late_ns) - len(ticks), late_ns, cpu, asked)

@@ -11,7 +11,7 @@ from _redis_server import RedisServer
 from asyncsched import Scheduler
 from benchmarks._ratios import percentile
 from benchmarks.measures._local import Order, run_loop, sleep_until
-from benchmarks.measures._redis import calls_between, command_counts
+from benchmarks.measures._redis import count, usage
 
 SECOND_NS = 1_000_000_000
 
@@ -34,17 +34,16 @@ async def _live(params: dict[str, int], server: RedisServer) -> dict[str, float]
         begin = int(time.time()) + 2 - 0.5 / jobs  # between two ticks
         await sleep_until(begin)
         ticks.clear()
-        before, cpu = command_counts(server), time.process_time()
+        before, cpu = count(server), time.process_time()
         await sleep_until(begin + window)
-        commands, scripts = calls_between(before, command_counts(server))
+        asked = usage(before, count(server))
         cpu = time.process_time() - cpu
         seen = ticks.copy()
     if not seen:
         raise RuntimeError("nothing was started")
     late = [late_ns for _, late_ns in seen]
     return {
-        "scripts": scripts / len(seen),
-        "commands": commands / len(seen),
+        **asked.each(len(seen)),
         "p50_ms": percentile(late, 0.5) / 1e6,
         "p99_ms": percentile(late, 0.99) / 1e6,
         "cpu_us": cpu / len(seen) * 1e6,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _scripted import AWAY, WON, Work, no_overlap, one_server
 
-from asyncsched import events
+from asyncsched import _claims, events
 from asyncsched._claim import WEEK
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, SkipReason
@@ -66,6 +66,23 @@ async def test_a_request_says_what_is_asked_for(parts: Parts, kind: ClaimKind, p
     assert request.no_overlap is (no_overlap in policies)
     assert request.tick_us == (run.fire_us if kind is ClaimKind.TICK else 0)
     assert (request.retain_for > 0) is (kind is ClaimKind.TICK)
+
+
+async def test_a_call_asks_for_no_more_than_can_be_answered_in_time(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_claims, "MOST_AT_ONCE", 3)
+    works = [Work() for _ in range(7)]
+    for number, work in enumerate(works):
+        parts.submit(parts.state(work, one_server, name=f"j{number}"))
+    await parts.clock.settle()
+
+    assert [[request.job for request in call] for call in parts.store.claimed] == [
+        ["j0", "j1", "j2"],
+        ["j3", "j4", "j5"],
+        ["j6"],
+    ]
+    assert all(len(work.runs) == 1 for work in works)
 
 
 @pytest.mark.parametrize(

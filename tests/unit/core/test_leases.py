@@ -66,6 +66,18 @@ async def test_all_that_is_due_is_renewed_in_one_call(parts: Parts) -> None:
     assert all(not holder.lost for holder in holders)
 
 
+async def test_those_that_are_nearly_due_are_renewed_with_those_that_are(parts: Parts) -> None:
+    for number in range(40):  # one each half second, so that each is due at an instant of its own
+        Holder(parts, lease(f"j{number}"))
+        await parts.clock.advance(0.5)
+    parts.store.renewed.clear()
+    await parts.clock.advance(20)
+
+    assert {each.job for call in parts.store.renewed for each in call} == {f"j{number}" for number in range(40)}
+    assert 8 <= len(parts.store.renewed) <= 11
+    assert min(map(len, parts.store.renewed)) > 1
+
+
 async def test_each_is_renewed_at_its_own_interval(parts: Parts) -> None:
     Holder(parts, lease("slow", 60.0))
     Holder(parts, lease("quick", 6.0))
@@ -193,7 +205,7 @@ async def test_a_lease_dropped_just_before_its_renewal_is_not_renewed(parts: Par
     first = asyncio.get_running_loop().create_future()
     parts.store.renewals = [first]
     Holder(parts, lease("a"))
-    await parts.clock.advance(1)
+    await parts.clock.advance(5)
     second = Holder(parts, lease("b"))
     await parts.clock.advance(20)  # `b` is due while the call for `a` is on its way
     parts.keeper.drop(second.held)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from asyncsched._grants import ClaimAnswer, LockType, Renewal, Verdict
+from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Lease, LockType, Renewal, Verdict
 from asyncsched.stores import _scripts, _wire
-from asyncsched.stores._keys import Keys
+from asyncsched.stores._keys import Keys, suffix
 from asyncsched.stores._server_time import ServerTime
 from asyncsched.stores._settings import masked
 
@@ -36,7 +36,10 @@ def test_urls_are_shown_without_credentials(url: str, shown: str) -> None:
 def test_keys() -> None:
     keys = Keys("app:")
 
-    assert keys.lock("a:b", LockType.TICK) == "app:schedule:jobLock:a:b:tick"
+    assert keys.locks("a:b", [suffix(LockType.TICK), suffix(LockType.RUN, 5)]) == [
+        "app:schedule:jobLock:a:b:tick",
+        "app:schedule:jobLock:a:b:run:5",
+    ]
     assert keys.state("a:b") == "app:schedule:job:a:b"
     assert keys.paused == "app:schedule:jobs:paused"
 
@@ -62,12 +65,42 @@ def test_expiries_are_whole_milliseconds_and_never_nothing(seconds: float, ms: i
     assert _wire.milliseconds(seconds) == ms
 
 
+def asked(*ticks_us: int, kind: ClaimKind = ClaimKind.TICK, one_server: bool = True) -> list[ClaimRequest]:
+    return [ClaimRequest("a", kind, f"n:{us}", us, one_server, True, 600.0, 1_000.0) for us in ticks_us]
+
+
+def held(*owners: str, locks: tuple[LockType, ...] = (LockType.SERVER,), finished: bool = False) -> list[Lease]:
+    return [Lease("a", owner, 7, locks, 600.0, 5, finished) for owner in owners]
+
+
+def test_what_claims_have_in_common_is_said_once() -> None:
+    together = asked(5, 5) + asked(6) + asked(6, kind=ClaimKind.RERUN)
+
+    names, argv = _wire.claim_call(Keys(""), together, 9)
+
+    same = (600_000, 1_000_000, 0, 0)
+    assert argv[:2] == [9, _wire.AHEAD_US]
+    assert argv[2:] == [2, "TRO", 5, *same, "n:5", "n:5", 1, "TRO", 6, *same, "n:6", 1, "XO", 6, *same, "n:6"]
+    of_tick = ["schedule:job:a", *(f"schedule:jobLock:a:{lock}" for lock in ("tick", "server", "overlap"))]
+    assert names == [*of_tick * 3, of_tick[0], of_tick[3]]
+
+
+def test_what_leases_have_in_common_is_said_once() -> None:
+    both = (LockType.SERVER, LockType.RUN)
+    leases = held("n:1", "n:2") + held("n:3", locks=both, finished=True)
+
+    assert _wire.renew_call(Keys(""), leases)[1] == [2, "R", 600_000, "n:1|7", "n:2|7", 1, "AR", 600_000, "n:3|7"]
+    names, argv = _wire.release_call(Keys(""), leases)
+    assert argv == [2, 1, "", "n:1", "n:2", 1, 2, 5, "n:3"]
+    assert names == [f"schedule:jobLock:a:{end}" for end in ("server", "server", "server", "run:5", "open")]
+
+
 @pytest.mark.parametrize("won", ["won", b"won"])
 def test_claim_answers_are_read(won: object) -> None:
-    reply = [1_000, won, 7, 5, 0, "early", 2_500_000, 4, 0, "corrupt", b"tick", 0, 0, "elsewhere", 0, 9, 0]
+    reply = [1_000, b"??????", won, 7, 5, 0, "early", 2_500_000, 4, 0, "corrupt", b"tick", 0, 0, "elsewhere", 0, 9, 0]
     reply += ["elsewhere", 1_500, 9, b"2 9 7", "exhausted", 0, 0, "3"]
 
-    assert _wire.claim_answers(reply, 6) == (
+    assert _wire.claim_answers(reply, asked(1, 2, 3, 4, 5, 6)) == (
         1_000,
         [
             ClaimAnswer(Verdict.WON, fence=7, newest_us=5),
@@ -80,6 +113,31 @@ def test_claim_answers_are_read(won: object) -> None:
     )
 
 
+@pytest.mark.parametrize("letters", ["wewe?ll", b"wewe?ll"])
+def test_common_claim_answers_are_letters(letters: object) -> None:
+    requests = [*asked(5, 5, 6, 6, 6), *asked(0, kind=ClaimKind.TRIGGER), *asked(5)]
+
+    assert _wire.claim_answers([1_000, letters, "paused", 0, 4, 0], requests) == (
+        1_000,
+        [
+            ClaimAnswer(Verdict.WON, fence=1_000, newest_us=5),
+            ClaimAnswer(Verdict.ELSEWHERE, newest_us=5),
+            ClaimAnswer(Verdict.WON, fence=1_000, newest_us=6),
+            ClaimAnswer(Verdict.ELSEWHERE, newest_us=6),
+            ClaimAnswer(Verdict.PAUSED, newest_us=4),
+            ClaimAnswer(Verdict.LATE),
+            ClaimAnswer(Verdict.LATE),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "requests", [asked(0, kind=ClaimKind.TRIGGER), asked(0, kind=ClaimKind.START), asked(5, one_server=False)]
+)
+def test_a_grant_of_what_is_not_recorded_tells_no_tick(requests: list[ClaimRequest]) -> None:
+    assert _wire.claim_answers([1_000, "w"], requests)[1] == [ClaimAnswer(Verdict.WON, fence=1_000)]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -89,43 +147,57 @@ def test_claim_answers_are_read(won: object) -> None:
         1,
         [],
         [1],
-        ["1", "won", 1, 1, 0],
-        [1, "won", 1, 1],
-        [1, "won", 1, 1, 0, "won", 1, 1, 0],
-        [1, "WON", 1, 1, 0],
-        [1, None, 1, 1, 0],
-        [1, 1, 1, 1, 0],
-        [1, "won", "1", 1, 0],
-        [1, "won", True, 1, 0],
-        [1, "won", 1.0, 1, 0],
-        [1, "won", 1, None, 0],
-        [1, "early", "1", 1, 0],
-        [1, "corrupt", None, 0, 0],
-        [1, "won", 1, 1, None],
-        [1, "won", 1, 1, ""],
-        [1, "won", 1, 1, "1 x"],
+        ["1", "w"],
+        [1, None],
+        [1, 7],
+        [1, ["w"]],
+        [1, ""],
+        [1, "ww"],
+        [1, "x"],
+        [1, "w", 1],
+        [1, "?"],
+        ["1", "?", "won", 1, 1, 0],
+        [1, "?", "won", 1, 1],
+        [1, "?", "won", 1, 1, 0, "won", 1, 1, 0],
+        [1, "w", "won", 1, 1, 0],
+        [1, "?", "WON", 1, 1, 0],
+        [1, "?", None, 1, 1, 0],
+        [1, "?", 1, 1, 1, 0],
+        [1, "?", "won", "1", 1, 0],
+        [1, "?", "won", True, 1, 0],
+        [1, "?", "won", 1.0, 1, 0],
+        [1, "?", "won", 1, None, 0],
+        [1, "?", "early", "1", 1, 0],
+        [1, "?", "corrupt", None, 0, 0],
+        [1, "?", "won", 1, 1, None],
+        [1, "?", "won", 1, 1, ""],
+        [1, "?", "won", 1, 1, "1 x"],
     ],
 )
 def test_other_claim_answers_decide_nothing(reply: Any) -> None:
     with pytest.raises(_wire.UnexpectedReplyError):
-        _wire.claim_answers(reply, 1)
+        _wire.claim_answers(reply, asked(5))
 
 
-def test_renewals_and_releases_are_read() -> None:
-    assert _wire.renewals([b"held", "lost"], 2) == [Renewal.HELD, Renewal.LOST]
-    assert _wire.releases([0, 2], 2) == [False, True]
+@pytest.mark.parametrize("decoded", [True, False])
+def test_renewals_and_releases_are_read(decoded: bool) -> None:
+    leases = held("n:1", "n:2", "n:3")
+
+    renewals: list[Renewal] = _wire.renewals("hsl" if decoded else b"hsl", leases)
+    assert renewals == [Renewal.HELD, Renewal.SUPERSEDED, Renewal.LOST]
+    assert _wire.releases("012" if decoded else b"012", leases) == [False, True, True]
 
 
-@pytest.mark.parametrize("reply", [None, [], ["held", "held"], ["kept"], [None], [1]])
+@pytest.mark.parametrize("reply", [None, [], "", "hh", "k", b"\xff", [None], ["h"], 1])
 def test_other_renewals_decide_nothing(reply: Any) -> None:
     with pytest.raises(_wire.UnexpectedReplyError):
-        _wire.renewals(reply, 1)
+        _wire.renewals(reply, held("n:1"))
 
 
-@pytest.mark.parametrize("reply", [None, [], [1, 1], ["1"], [None], [True]])
+@pytest.mark.parametrize("reply", [None, [], "", "11", "x", "٣", [1], 1, True])
 def test_other_releases_decide_nothing(reply: Any) -> None:
     with pytest.raises(_wire.UnexpectedReplyError):
-        _wire.releases(reply, 1)
+        _wire.releases(reply, held("n:1"))
 
 
 @pytest.mark.parametrize("reply", [(1, 5), [1, 5], [b"1", b"5"], ["1", "5"]])
