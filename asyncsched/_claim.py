@@ -13,11 +13,25 @@ from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType
 if TYPE_CHECKING:
     import asyncio
 
+    from asyncsched._job_settings import JobSettings
     from asyncsched._job_state import JobState
     from asyncsched._run import Run
     from asyncsched.protocols import Timer
 
 WEEK = 7 * 86_400.0
+
+
+def retention(settings: JobSettings, gap_us: int) -> float:
+    """Return for how many seconds a tick's record must be kept that is followed by another after ``gap_us``: a late
+    node may still ask, and a record that ended before the next tick would look like lost data."""
+    return max(2 * gap_us / 1e6 + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
+
+
+def remember(state: JobState, newest_us: int, gap_us: int, now: float) -> None:
+    """Note that a tick, which is followed by another after ``gap_us``, is decided; ``now`` is the wall clock."""
+    if newest_us > state.remembered_us:
+        state.remembered_us = newest_us
+        state.remembered_until = now + retention(state.settings, gap_us)
 
 
 class Claim:
@@ -62,6 +76,23 @@ class Claim:
         return self.run.kind is ClaimKind.TICK and not self.rerun
 
     @property
+    def gap_us(self) -> int:
+        """Microseconds from its tick to the next one; 0 if there is none."""
+        return 0 if self.next_us is None else self.next_us - self.run.fire_us
+
+    @property
+    def has_not_asked(self) -> bool:
+        """Whether it is a tick that waits for this node's turn."""
+        return self.timer is not None and self.request is None and self.is_tick
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the store need not be asked: its tick, or a newer one, is known to be decided, and not in favour of
+        this claim. The answer would say no more, unless the job is run again after a crash."""
+        is_known = self.run.fire_us <= self.state.remembered_us and self.is_tick and not self.may_have_won
+        return is_known and self.state.job.is_on_one_server and not self.max_attempts
+
+    @property
     def max_attempts(self) -> int:
         """The most grants of its tick; 0: one, or it has no tick."""
         return self.state.job.max_attempts if self.run.kind is ClaimKind.TICK else 0
@@ -96,17 +127,10 @@ class Claim:
             one_server=state.job.is_on_one_server,
             no_overlap=state.job.is_without_overlapping,
             lock_ttl=settings.lock_ttl,
-            retain_for=self.retention() if has_tick else 0.0,
+            retain_for=retention(settings, self.gap_us) if has_tick else 0.0,
             remembered_us=state.remembered_us if self.is_tick and is_remembered else 0,
             max_attempts=self.max_attempts,
         )
-
-    def retention(self) -> float:
-        """Return for how many seconds the tick's record must be kept: a late node may still ask, and a record that
-        ended before the next tick would look like lost data."""
-        settings = self.state.settings
-        gap = 0.0 if self.next_us is None else (self.next_us - self.run.fire_us) / 1e6
-        return max(2 * gap + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
 
     def lease(self, fence: int) -> Lease | None:
         """Return what the claim holds once it is won; ``None``: nothing that could be lost."""

@@ -33,6 +33,7 @@ from asyncsched._run import Origin, Outcome, Run, SkipReason
 from asyncsched._store_health import StoreHealth, skew_of
 from asyncsched._tasks import cancel_until_ended
 from asyncsched._timeline import Timeline
+from asyncsched._turns import Turns
 from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Engine:
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
+        self.states: dict[str, JobState] = {}
+        self.turns = Turns(store, clock, node, self.states)
         self.claimer = Claimer(
             store,
             clock,
@@ -102,10 +105,10 @@ class Engine:
             ledger=ledger,
             outage=self.outage,
             recovery=self.recovery,
+            turns=self.turns,
             logger=logger,
             put_back=self._put_back,
         )
-        self.states: dict[str, JobState] = {}
         self._plain: Timeline[JobState] = Timeline()
         self._guarded: Timeline[JobState] = Timeline()
         self._immediate: list[JobState] = []
@@ -135,6 +138,7 @@ class Engine:
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
             )
         self.recovery.adopt(state, now)
+        self.turns.adopt(state)
         if job.runs_immediately:
             self._immediate.append(state)
             self._alarm.set()
@@ -144,6 +148,7 @@ class Engine:
         state = self.states.pop(name, None)
         if state is not None:
             state.retired = True
+            self.turns.retire(state)
             self._timeline(state).remove(state)
             if self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
@@ -183,7 +188,7 @@ class Engine:
     async def serve(self) -> None:
         """Run until asked to stop, then drain. Raises what stopped the engine, if that was a fault of its own."""
         siblings = self._siblings()
-        claiming = siblings[0]
+        asking = siblings[:2]
         for task in siblings:
             task.add_done_callback(self._sibling_ended)
         try:
@@ -193,7 +198,7 @@ class Engine:
         except Exception as error:
             self._fail(error)
         try:
-            await self._drain(claiming)
+            await self._drain(asking)
         finally:
             await cancel_until_ended(*siblings)
             await self._close()
@@ -203,6 +208,7 @@ class Engine:
     def _siblings(self) -> list[asyncio.Future[None]]:
         lives = [
             self.claimer.claiming(),
+            self.turns.attending(),
             self.keeper.renewing(),
             self.keeper.releasing(),
             self.recovery.surveying(),
@@ -327,14 +333,15 @@ class Engine:
         """Whether the engine drains, or has drained."""
         return self._stopping
 
-    async def _drain(self, claiming: asyncio.Future[None]) -> None:
+    async def _drain(self, asking: list[asyncio.Future[None]]) -> None:
         self.request_stop()
         if self._timer is not None:
             self._timer.cancel()
         self.recovery.close()
         self.claimer.close()
-        await asyncio.wait([claiming], timeout=CANCEL_TIMEOUT)  # the answer that is on its way
-        await cancel_until_ended(claiming)
+        self.turns.close()
+        await asyncio.wait(asking, timeout=CANCEL_TIMEOUT)  # the answer that is on its way
+        await cancel_until_ended(*asking)
         self.claimer.abandon()
         await self.executor.drain(self._shutdown_timeout, CANCEL_TIMEOUT)
 

@@ -13,7 +13,9 @@
 -- ARGV    deadline_us, ahead_us; then for each job seven:
 --           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
 --           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap),
---           owner, tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts
+--           owner, tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts;
+--           and last the channel on which the ticks of flag R, without A, that were decided are told, each with
+--           its state key (empty: nobody hears)
 -- Answer  now_us; then for each job four:
 --           verdict
 --           value: the fence with "won"; microseconds to wait with "early"; microseconds until the lease that
@@ -292,15 +294,22 @@ end
 
 local job = {}
 local answer = { now }
-for arg = 3, #ARGV, 7 do
+local decided = {}
+for arg = 3, #ARGV - 1, 7 do
   local verdict, value, newest, extra = 'late', 0, 0, 0
   if not late then
     take(job, arg)
     verdict, value, newest = decide(job)
     if failure then return failure end
     extra = describe(job)
+    if job.record_key and not job.open_key and newest == job.tick and verdict ~= 'elsewhere' then
+      decided[#decided + 1] = job.tick_text .. ' ' .. job.state_key
+    end
   end
   local last = #answer
   answer[last + 1], answer[last + 2], answer[last + 3], answer[last + 4] = verdict, value, newest, extra
 end
+-- Nothing rests on it, and the user may lack the right to it.
+local channel = ARGV[#ARGV]
+if channel ~= '' and #decided > 0 then redis.pcall('PUBLISH', channel, table.concat(decided, ' ')) end
 return answer
