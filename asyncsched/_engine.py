@@ -188,7 +188,7 @@ class Engine:
     async def serve(self) -> None:
         """Run until asked to stop, then drain. Raises what stopped the engine, if that was a fault of its own."""
         siblings = self._siblings()
-        asking = siblings[:2]
+        claiming = siblings[0]
         for task in siblings:
             task.add_done_callback(self._sibling_ended)
         try:
@@ -198,7 +198,7 @@ class Engine:
         except Exception as error:
             self._fail(error)
         try:
-            await self._drain(asking)
+            await self._drain(claiming)
         finally:
             await cancel_until_ended(*siblings)
             await self._close()
@@ -208,10 +208,10 @@ class Engine:
     def _siblings(self) -> list[asyncio.Future[None]]:
         lives = [
             self.claimer.claiming(),
-            self.turns.attending(),
             self.keeper.renewing(),
             self.keeper.releasing(),
             self.recovery.surveying(),
+            self.turns.hearing(),
         ]
         if self._store.refresh_interval is not None:
             lives.append(self._health.refreshing(self._store.refresh_interval, self._alarm.set))
@@ -333,15 +333,15 @@ class Engine:
         """Whether the engine drains, or has drained."""
         return self._stopping
 
-    async def _drain(self, asking: list[asyncio.Future[None]]) -> None:
+    async def _drain(self, claiming: asyncio.Future[None]) -> None:
         self.request_stop()
         if self._timer is not None:
             self._timer.cancel()
         self.recovery.close()
         self.claimer.close()
-        self.turns.close()
-        await asyncio.wait(asking, timeout=CANCEL_TIMEOUT)  # the answer that is on its way
-        await cancel_until_ended(*asking)
+        await self.turns.leave()
+        await asyncio.wait([claiming], timeout=CANCEL_TIMEOUT)  # the answer that is on its way
+        await cancel_until_ended(claiming)
         self.claimer.abandon()
         await self.executor.drain(self._shutdown_timeout, CANCEL_TIMEOUT)
 

@@ -21,7 +21,6 @@ from zlib import crc32
 from asyncsched._claim import remember
 from asyncsched._clock import sleep
 from asyncsched._store_health import skew_of
-from asyncsched._tasks import cancel_until_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,7 +78,6 @@ class Turns:
         self._attendance: Attendance | None = None
         self._seen: object = None
         self._place, self._peers = 0, 1
-        self._closed = asyncio.Event()
         self._wanted = asyncio.Event()
         self.settle: Callable[[Claim], None]
         """Skips a claim of a tick that another node has."""
@@ -91,7 +89,8 @@ class Turns:
             if self._attendance is None:
                 attend = getattr(self._store, "attend", None)
                 self._attendance = None if attend is None else attend(self._name, self.heard)
-            self._wanted.set()
+            if self._attendance is not None:
+                self._wanted.set()
 
     def retire(self, state: JobState) -> None:
         """Take part in them no more."""
@@ -138,27 +137,20 @@ class Turns:
         if claim is not None and claim.timer is not None and claim.is_elsewhere:
             self.settle(claim)
 
-    async def attending(self) -> None:
-        """Hear what is decided, until closed; then be there no more."""
-        hearing = asyncio.ensure_future(self._hearing())
-        try:
-            await self._closed.wait()
-        finally:
-            await cancel_until_ended(hearing)
-            if self._attendance is not None:
-                await self._attendance.leave()
-
-    async def _hearing(self) -> None:
+    async def hearing(self) -> None:
+        """Hear what is decided, for ever."""
         await self._wanted.wait()
         retry = FIRST_RETRY
-        while self._attendance is not None:
-            has_heard = await self._attendance.hear()
+        while True:
+            has_heard = self._attendance is not None and await self._attendance.hear()
             retry = FIRST_RETRY if has_heard else min(2 * retry, LONGEST_RETRY)
             await sleep(self._clock, random.uniform(retry / 2, retry))  # noqa: S311
 
-    def close(self) -> None:
-        """Take no more turns: the other nodes need not wait for this one."""
-        self._closed.set()
+    async def leave(self) -> None:
+        """Take no more turns, and tell the others, who need not wait for this node."""
+        attendance, self._attendance = self._attendance, None
+        if attendance is not None:
+            await attendance.leave()
 
 
 def takes_turns(state: JobState) -> bool:
