@@ -49,7 +49,7 @@ def wait_of(rank: int, nodes: int) -> float:
     """Return how many seconds after a tick a node has its turn: ``rank`` stand before it, of ``nodes`` in all."""
     if rank <= SUCCESSORS:
         return rank * STEP
-    return LAST_FROM + (LAST - LAST_FROM) * (rank - SUCCESSORS) / (nodes - SUCCESSORS)
+    return LAST_FROM + (LAST - LAST_FROM) * (rank - SUCCESSORS) / (nodes - 1 - SUCCESSORS)
 
 
 def first_of(job: str, tick_us: int, nodes: int) -> int:

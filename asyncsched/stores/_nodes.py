@@ -75,6 +75,11 @@ class Roll:
         """Those of this store."""
         self.nodes: tuple[str, ...] = ()
 
+    @property
+    def channel(self) -> str:
+        """Where others hear, and this store's nodes do too; empty: nowhere."""
+        return next((each.hearing.channel for each in self.present if each.hears), "")
+
     def orders(self, now: float) -> list[Order]:
         """Return what to ask the server, at its time ``now``: nothing, if nobody is there."""
         if not self.present:

@@ -43,32 +43,34 @@ class Questions:
     def __init__(self, keys: Keys, *, replica_ack: int, ack_timeout: float) -> None:
         self._keys = keys
         self._replica_ack = replica_ack
+        self.channel = ""
+        """Where it is told what claims decide; empty: nowhere."""
         self._wait: list[Command] = []
         if replica_ack:
             self._wait.append(("WAIT", replica_ack, _wire.milliseconds(ack_timeout)))
 
     async def claim(
-        self, give_up_at: float, channel: str, server: Server, batches: Sequence[Sequence[ClaimRequest]], asking: bool
+        self, give_up_at: float, server: Server, batches: Sequence[Sequence[ClaimRequest]], asking: bool
     ) -> Sequence[Outcome[ClaimAnswer]]:
-        """Decide claims; their sender gives up at a local instant. What is decided is told on ``channel``, if any."""
-        outcomes = await self._claim_once(give_up_at, channel, server, batches, asking)
+        """Decide claims; their sender gives up at a local instant."""
+        outcomes = await self._claim_once(give_up_at, server, batches, asking)
         # The server's clock has been set forward since the last sample; the answer has brought a new one.
         late = [index for index, outcome in enumerate(outcomes) if _is_late(outcome)]
         if late:
-            again = await self._claim_once(give_up_at, channel, server, [batches[index] for index in late], asking)
+            again = await self._claim_once(give_up_at, server, [batches[index] for index in late], asking)
             for index, outcome in zip(late, again, strict=True):
                 outcomes[index] = outcome
         return outcomes
 
     async def _claim_once(
-        self, give_up_at: float, channel: str, server: Server, batches: Sequence[Sequence[ClaimRequest]], asking: bool
+        self, give_up_at: float, server: Server, batches: Sequence[Sequence[ClaimRequest]], asking: bool
     ) -> list[Outcome[ClaimAnswer]]:
         if not server.time.is_sampled:
             sent_at = boottime()
             (clock,) = await server.ask([TIME])
             _sample(server, _wire.server_time_us(clock), sent_at)
         deadline_us = _deadline_us(server, give_up_at)
-        calls = [_wire.claim_call(self._keys, batch, deadline_us, channel) for batch in batches]
+        calls = [_wire.claim_call(self._keys, batch, deadline_us, self.channel) for batch in batches]
         sent_at = boottime()
         replies, acks = await server.run(_scripts.CLAIM, calls, then=self._wait, asking=asking)
         read = _read(_wire.claim_answers, replies, batches)

@@ -206,8 +206,8 @@ class RedisStore:
         if not requests:
             return []
         async with self._link.deciding(f"decide {len(requests)} claims"):
-            channel = next((each.hearing.channel for each in self._roll.present if each.hears), "")
-            ask = partial(self._questions.claim, boottime() + self._link.operation_timeout, channel)
+            self._questions.channel = self._roll.channel
+            ask = partial(self._questions.claim, boottime() + self._link.operation_timeout)
             answers = await self._link.settle(requests, self._place, ask)
             self._link.check(answers)
         return [self._undecided(answer) if isinstance(answer, Exception) else answer for answer in answers]
