@@ -152,9 +152,8 @@ class Claimer:
 
     def _take_turn(self, claim: Claim) -> None:
         """Ask for a claim when it is this node's turn, unless it hears before then that another node has it."""
-        if claim.is_elsewhere:
-            self._skip(claim, SkipReason.ELSEWHERE)
-        elif wait := self._turns.wait(claim):
+        wait = 0.0 if claim.is_elsewhere else self._turns.wait(claim)
+        if wait:
             claim.timer = self._clock.call_later(wait, partial(self._make_ready, claim))
         else:
             self._make_ready(claim)
@@ -183,7 +182,7 @@ class Claimer:
             lock = claim.state.overlap_lock
             if self._closing or claim.state.retired:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
-            elif claim.is_elsewhere:  # heard of since it was made ready
+            elif claim.is_elsewhere:
                 self._skip(claim, SkipReason.ELSEWHERE)
             elif lock is None or claim.has_lock:
                 batch.append(claim)

@@ -76,6 +76,8 @@ class Turns:
         self._states = states
         self._jobs = 0
         self._attendance: Attendance | None = None
+        self._skew: float | None = None
+        """As of the last time at which the others were told of this node, as they are once a second."""
         self._seen: object = None
         self._place, self._peers = 0, 1
         self._wanted = asyncio.Event()
@@ -99,22 +101,25 @@ class Turns:
 
     def _name(self) -> str:
         """Return what this node goes by among the others: its group, and its own name."""
-        skew = skew_of(self._clock, self._store)
-        return f"{LATE if skew is not None and skew < -STEP else f'{self._jobs:x}'}|{self._node}"
+        self._skew = skew_of(self._clock, self._store)
+        return f"{LATE if self._skew is not None and self._skew < -STEP else f'{self._jobs:x}'}|{self._node}"
 
     def wait(self, claim: Claim) -> float:
         """Return for how many seconds this node waits until it asks; 0: it does not."""
-        attendance, state, store_time = self._attendance, claim.state, self._store.time()
-        if attendance is None or store_time is None or not (claim.is_tick and takes_turns(state) and attendance.hears):
+        attendance, state = self._attendance, claim.state
+        if attendance is None or not (claim.is_tick and takes_turns(state) and attendance.hears):
             return 0.0
         if state.overlap_lock is not None and state.overlap_lock.locked():
             return 0.0  # it will not ask at all
         if attendance.nodes is not self._seen:
             self._look_round(attendance)
-        rank = (self._place - first_of(state.job.name, claim.run.fire_us, self._peers)) % self._peers
-        wait = wait_of(rank, self._peers)
+        wait = wait_of(
+            (self._place - first_of(state.job.name, claim.run.fire_us, self._peers)) % self._peers, self._peers
+        )
+        if not wait or self._skew is None:
+            return 0.0
         # counted from the tick by the clock that all nodes follow: who comes late has waited already
-        left = min(wait, claim.run.fire_us / 1e6 + wait - store_time)
+        left = min(wait, claim.run.fire_us / 1e6 + wait - self._clock.time() + self._skew)
         is_over = claim.give_up_at is not None and self._clock.monotonic() + left >= claim.give_up_at
         return 0.0 if left <= 0.0 or is_over else left
 
@@ -128,11 +133,14 @@ class Turns:
 
     def heard(self, job: str, tick_us: int) -> None:
         """Take in that a tick of a job was decided, as an answer to a claim of it would tell."""
-        state, store_time = self._states.get(job), self._store.time()
-        if state is None or store_time is None or tick_us > store_time * 1e6 + FURTHEST_AHEAD_US:
+        state = self._states.get(job)
+        if state is None or self._skew is None:
+            return
+        now = self._clock.time()
+        if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
             return
         gap_us = 0 if state.next_us is None else state.next_us - tick_us
-        remember(state, tick_us, gap_us, self._clock.time())
+        remember(state, tick_us, gap_us, now)
         claim = state.claims[0] if state.claims else None
         if claim is not None and claim.timer is not None and claim.is_elsewhere:
             self.settle(claim)

@@ -88,10 +88,19 @@ async def test_nobody_is_asked_who_is_there_unless_somebody_is(redis_backend: Re
 @pytest.mark.parametrize(
     "message",
     [
-        b"", b"x", b"1", b"-1 schedule:job:report", b"1 other:job:report", b"1 schedule:job:", b"1e3 schedule:job:report",
-        b"11111111111111111 schedule:job:report", "\u0661 schedule:job:report".encode(), b"\xff\xfe \xff", b"  ",
+        b"",
+        b"  ",
+        b"x",
+        b"1",
+        b"-1 schedule:job:report",
+        b"1 other:job:report",
+        b"1 schedule:job:",
+        b"1e3 schedule:job:report",
+        b"11111111111111111 schedule:job:report",
+        "\u0661 schedule:job:report".encode(),
+        b"\xff\xfe \xff",
     ],
-)  # fmt: skip
+)
 async def test_foreign_messages_are_passed_over(redis_backend: RedisBackend, message: bytes) -> None:
     async with ears(a=redis_backend.store(), b=redis_backend.store()) as (ear, _):
         await redis_backend.raw.publish(CHANNEL, message)

@@ -13,7 +13,9 @@ from asyncsched._grants import Verdict
 
 if TYPE_CHECKING:
     from _contract import Backend
+
     from asyncsched.protocols import Store
+
 
 @pytest.fixture(autouse=True)
 def no_cluster(backend: Backend) -> None:

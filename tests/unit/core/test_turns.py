@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +79,8 @@ class Meeting(Parts):
         state = self.state(Work(), *policies, **options)
         self.states[state.job.name] = state
         self.turns.adopt(state)
+        for place in self.places:
+            place.name()  # as the store does with each refresh
         return state
 
     def tick_of(self, rank: int, nodes: int, job: str = "j", place: int = 0) -> int:
@@ -124,7 +127,7 @@ def test_each_node_is_first_about_as_often(nodes: int, step: int) -> None:
     ticks = range(1_767_225_600 * SECOND, 1_767_225_600 * SECOND + step * nodes * 50, step)
     firsts = Counter(first_of("cleanup", tick_us, nodes) for tick_us in ticks)
     assert len(firsts) == nodes
-    assert 25 <= min(firsts.values())
+    assert min(firsts.values()) >= 25
     assert max(firsts.values()) <= 100
 
 
@@ -137,7 +140,8 @@ def test_jobs_due_together_are_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rank", "nodes", "expected"), [(0, 3, 0.0), (1, 3, 0.02), (2, 3, 0.04), (3, 10, 0.06), (4, 10, 0.108), (9, 10, 0.15)]
+    ("rank", "nodes", "expected"),
+    [(0, 3, 0.0), (1, 3, 0.02), (2, 3, 0.04), (3, 10, 0.06), (4, 10, 0.108), (9, 10, 0.15)],
 )
 async def test_a_node_that_hears_nothing_asks_at_its_turn(
     meeting: Meeting, rank: int, nodes: int, expected: float
@@ -261,6 +265,7 @@ def _absent(meeting: Meeting) -> None:
 
 def _timeless(meeting: Meeting) -> None:
     meeting.store.behind = None
+    meeting.place.name()
 
 
 @pytest.mark.parametrize("why", [_deaf, _absent, _timeless])
@@ -365,7 +370,7 @@ async def test_a_node_without_such_jobs_is_not_there(meeting: Meeting) -> None:
 async def test_news_that_say_nothing_are_passed_over(meeting: Meeting, what: str) -> None:
     state = meeting.job(one_server)
     if what == "no time":
-        meeting.store.behind = None
+        _timeless(meeting)
     tick_us = meeting.now_us + (2 * SECOND if what == "far ahead" else 0)
     meeting.place.heard("other" if what == "unknown job" else "j", tick_us)
     assert state.remembered_us == 0
@@ -385,8 +390,7 @@ async def test_hearing_is_tried_again_ever_less_often(meeting: Meeting) -> None:
     meeting.place.hearings = [False] * 8 + [True]
     await meeting.clock.advance(300)
 
-    tried = meeting.place.tried_at
-    gaps = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(meeting.place.tried_at)]
     assert len(gaps) == 9
     assert all(min(2**number, LONGEST_RETRY) / 2 <= gap <= LONGEST_RETRY for number, gap in enumerate(gaps[:8], 1))
     assert gaps[8] <= FIRST_RETRY

@@ -29,8 +29,7 @@ SPELLS = st.lists(
         st.tuples(st.just("trigger"), st.integers(0, NODES - 1)),
         st.tuples(st.just("wipe")),
         st.tuples(st.just("pause"), st.booleans()),
-        st.tuples(st.just("news"), st.booleans()),
-        st.tuples(st.just("ghosts"), st.integers(0, 5)),
+        st.tuples(st.just("order"), st.booleans(), st.integers(0, 5)),
     ),
     max_size=14,
 )
@@ -93,10 +92,11 @@ class History:
             await self.clock.advance(0.5)
         await leaving
 
-    async def _haunt(self, count: int) -> None:
-        """Have so many nodes in each order that never ask."""
-        for ghost in self.ghosts:
-            await ghost.leave()
+    async def _disturb_order(self, spreads_news: bool, count: int) -> None:
+        """Have so many nodes in each order that never ask, and perhaps let nobody hear what is decided."""
+        self.store.spreads_news = spreads_news
+        for each in self.ghosts:
+            await each.leave()
         groups = {each.name().partition("|")[0] for each in self.store.memory._attendances}
         self.ghosts = [ghost(self.store.memory, group, number) for group in groups for number in range(count)]
 
@@ -120,10 +120,8 @@ class History:
             asked = asyncio.ensure_future(self.nodes[how[0]].trigger("a"))
             while not asked.done():
                 await self.clock.advance(0.3)
-        elif what == "news":
-            self.store.spreads_news = how[0]
-        elif what == "ghosts":
-            await self._haunt(how[0])
+        elif what == "order":
+            await self._disturb_order(*how)
         elif what == "wipe":
             self.wiped = True
             self.store.memory._jobs.clear()
