@@ -14,6 +14,7 @@ from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType
 if TYPE_CHECKING:
     import asyncio
 
+    from asyncsched._job_settings import JobSettings
     from asyncsched._job_state import JobState
     from asyncsched._run import Run
     from asyncsched.protocols import Timer
@@ -28,6 +29,19 @@ LOCKS: dict[tuple[bool, ...], tuple[LockType, ...]] = {
     for wanted in product((False, True), repeat=3)
 }
 """The locks of a lease, by whether it is a tick of an ``on_one_server`` job, may be run again, must not overlap."""
+
+
+def retention(settings: JobSettings, gap_us: int) -> float:
+    """Return for how many seconds a tick's record must be kept that is followed by another after ``gap_us``: a late
+    node may still ask, and a record that ended before the next tick would look like lost data."""
+    return max(2 * gap_us / 1e6 + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
+
+
+def remember(state: JobState, newest_us: int, retain_for: float, now: float) -> None:
+    """Note that a tick is decided, for ``retain_for`` seconds from ``now`` on, the wall clock."""
+    if newest_us > state.remembered_us:
+        state.remembered_us = newest_us
+        state.remembered_until = now + retain_for
 
 
 class Claim:
@@ -77,6 +91,23 @@ class Claim:
         return self.is_tick and self.run.fire_us == run.fire_us
 
     @property
+    def gap_us(self) -> int:
+        """Microseconds from its tick to the next one; 0 if there is none."""
+        return 0 if self.next_us is None else self.next_us - self.run.fire_us
+
+    @property
+    def has_not_asked(self) -> bool:
+        """Whether it is a tick that waits for this node's turn."""
+        return self.timer is not None and self.request is None and self.is_tick
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the store need not be asked: its tick, or a newer one, is known to be decided, and not in favour of
+        this claim. The answer would say no more, unless the job is run again after a crash."""
+        is_known = self.run.fire_us <= self.state.remembered_us and self.is_tick and not self.may_have_won
+        return is_known and self.state.job.is_on_one_server and not self.max_attempts
+
+    @property
     def may_run_unguarded(self) -> bool:
         """Whether it runs although the store did not decide it, as its job wants: tried, and first on this node."""
         has_turn = self.has_lock or self.state.overlap_lock is None
@@ -106,17 +137,10 @@ class Claim:
             job.is_on_one_server,
             job.is_without_overlapping,
             state.settings.lock_ttl,
-            self._retention() if has_tick else 0.0,
+            retention(state.settings, self.gap_us) if has_tick else 0.0,
             state.remembered_us if self.is_tick and is_remembered else 0,
             self.max_attempts,
         )
-
-    def _retention(self) -> float:
-        """Return for how many seconds the tick's record must be kept: a late node may still ask, and a record that
-        ended before the next tick would look like lost data."""
-        settings = self.state.settings
-        gap = 0.0 if self.next_us is None else (self.next_us - self.run.fire_us) / 1e6
-        return max(2 * gap + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
 
     def lease(self, fence: int) -> Lease | None:
         """Return what the claim holds once it is won; ``None``: nothing that could be lost."""

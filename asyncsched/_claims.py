@@ -8,6 +8,8 @@ Knows nothing of how a store decides, nor of what a run does.
                            ├──far too early──▶ back to the timeline: this node's clock is wrong, the tick is not due
                            └──too late to ask again─▶ given up: skipped, and what may have been won is given back
 
+A tick becomes ready when this node has its turn (``_turns``), unless it hears before then that another node has it.
+
 One claim of a job at a time: a later tick waits for the decision of the earlier one and, where the store does not
 decide, takes its place. So grants of a job are never overtaken by older ones on their way, and fences rise in the
 order of the ticks.
@@ -21,7 +23,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asyncsched._claim import Claim
+from asyncsched._claim import Claim, remember
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from asyncsched._logs import SafeLogger
     from asyncsched._outage import Outage
     from asyncsched._recovery import Recovery
+    from asyncsched._turns import Turns
     from asyncsched.protocols import Clock, Store
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
@@ -78,6 +81,7 @@ class Claimer:
         ledger: Ledger,
         outage: Outage,
         recovery: Recovery,
+        turns: Turns,
         logger: SafeLogger,
         put_back: Callable[[JobState, int], None],
     ) -> None:
@@ -88,6 +92,8 @@ class Claimer:
         self._ledger = ledger
         self._outage = outage
         self._recovery = recovery
+        self._turns = turns
+        turns.settle = partial(self._give_up, reason=SkipReason.ELSEWHERE)
         self._logger = logger
         self._put_back = put_back
         self._ready: list[Claim] = []
@@ -115,7 +121,7 @@ class Claimer:
         self._undecided.add(claim)
         if not state.claims:
             state.claims = [claim]
-            self._make_ready(claim)
+            self._take_turn(claim)
             return claim
         state.claims.append(claim)
         if claim.is_tick:
@@ -139,9 +145,12 @@ class Claimer:
         return None if grace is None else self._clock.monotonic() + grace - late_by
 
     def _replace_older_ticks(self, claims: list[Claim]) -> None:
-        """The newest pending tick wins: give up those that wait, but not one whose answer is on its way."""
+        """The newest pending tick wins: give up those that wait, but not one whose answer is on its way. One that waits
+        for its turn has it now, as nobody knows yet whose it is."""
         for older in claims[:-1]:
-            if older.is_tick and (older.timer is not None or older is not claims[0]):
+            if older.has_not_asked:
+                self._make_ready(older)
+            elif older.is_tick and (older.timer is not None or older is not claims[0]):
                 self._make_way(older)
 
     def _make_way(self, claim: Claim) -> None:
@@ -155,6 +164,14 @@ class Claimer:
             self._close(claim)
         else:
             self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
+
+    def _take_turn(self, claim: Claim) -> None:
+        """Ask for a claim when it is this node's turn, unless it hears before then that another node has it."""
+        wait = 0.0 if claim.is_elsewhere else self._turns.wait(claim)
+        if wait:
+            claim.timer = self._clock.call_later(wait, partial(self._make_ready, claim))
+        else:
+            self._make_ready(claim)
 
     def _make_ready(self, claim: Claim) -> None:
         if claim.timer is not None:
@@ -182,6 +199,8 @@ class Claimer:
             lock = claim.state.overlap_lock
             if self._closing or claim.state.retired:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
+            elif claim.is_elsewhere:
+                self._skip(claim, SkipReason.ELSEWHERE)
             elif lock is None or claim.has_lock:
                 batch.append(claim)
             elif lock.locked():
@@ -216,9 +235,7 @@ class Claimer:
         self._outage.ended("claim")
         now = self._clock.time()
         for claim, request, answer in zip(batch, requests, answers, strict=True):
-            if answer.newest_us > claim.state.remembered_us:
-                claim.state.remembered_us = answer.newest_us
-                claim.state.remembered_until = now + request.retain_for
+            remember(claim.state, answer.newest_us, request.retain_for, now)
             self._decide(claim, answer, sent_at)
 
     def _decide(self, claim: Claim, answer: ClaimAnswer, sent_at: float) -> None:
@@ -359,7 +376,7 @@ class Claimer:
         was_first = claims[0] is claim
         claims.remove(claim)
         if was_first and claims:
-            self._make_ready(claims[0])
+            self._take_turn(claims[0])
 
     async def wait_decided(self, claim: Claim) -> None:
         """Wait until the run has started or was skipped."""

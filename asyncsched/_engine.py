@@ -29,6 +29,7 @@ from asyncsched._run import Origin, Outcome, Run, SkipReason
 from asyncsched._store_health import StoreHealth
 from asyncsched._tasks import cancel_until_ended
 from asyncsched._ticker import Ticker
+from asyncsched._turns import Turns
 from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Engine:
         self._ticker = Ticker(
             store=store, clock=clock, logger=logger, ledger=ledger, executor=self.executor, fire=self._fire_tick
         )
+        self.states: dict[str, JobState] = {}
+        self.turns = Turns(store, clock, node, self.states)
         self.claimer = Claimer(
             store,
             clock,
@@ -97,10 +100,10 @@ class Engine:
             ledger=ledger,
             outage=self.outage,
             recovery=self.recovery,
+            turns=self.turns,
             logger=logger,
             put_back=self._ticker.put_back,
         )
-        self.states: dict[str, JobState] = {}
         self._immediate: list[JobState] = []
         self._alarm = self._ticker.alarm
         self._stopping = False
@@ -120,6 +123,7 @@ class Engine:
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
             )
         self.recovery.adopt(state, now_us(self._clock))
+        self.turns.adopt(state)
         if job.runs_immediately:
             self._immediate.append(state)
             self._alarm.set()
@@ -129,6 +133,7 @@ class Engine:
         state = self.states.pop(name, None)
         if state is not None:
             state.retired = True
+            self.turns.retire(state)
             self._ticker.forget(state)
             if self._bus.is_heard and self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
@@ -170,6 +175,7 @@ class Engine:
             self.keeper.renewing(),
             self.keeper.releasing(),
             self.recovery.surveying(),
+            self.turns.hearing(),
         ]
         if self._store.refresh_interval is not None:
             lives.append(self._health.refreshing(self._store.refresh_interval, self._alarm.set))
@@ -241,6 +247,7 @@ class Engine:
         self._ticker.close()
         self.recovery.close()
         self.claimer.close()
+        await self.turns.leave()
         await asyncio.wait([claiming], timeout=CANCEL_TIMEOUT)  # the answer that is on its way
         await cancel_until_ended(claiming)
         self.claimer.abandon()

@@ -126,3 +126,30 @@ class Store(Protocol):
     async def close(self) -> None:
         """Give back what the store made for itself. It may be used again afterwards."""
         ...
+
+
+class Attendance(Protocol):
+    """One node's place among those that share a store: it is there, sees who else is, and hears what is decided.
+
+    A store may have a method ``attend(name, heard)`` that gives one: ``name`` is called for the node's name, which may
+    change, and ``heard`` with job and tick when a tick is decided, by whatever node. Nothing rests on it: news may come
+    twice, late, or not at all. Without it, every node asks for every tick.
+    """
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The names of all nodes that are there, in order; the same object until they change; empty: not known."""
+        ...
+
+    @property
+    def hears(self) -> bool:
+        """Whether this node hears, as far as is known, and there are others."""
+        ...
+
+    async def hear(self) -> bool:
+        """Hear, until that fails. Returns whether it had begun."""
+        ...
+
+    async def leave(self) -> None:
+        """Be there no more, as far as the store can be told. Never raises."""
+        ...

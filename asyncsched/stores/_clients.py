@@ -77,6 +77,11 @@ def _defaults(operation_timeout: float) -> Options:
     }
 
 
+def without_notices(options: Options) -> Options:
+    """Return options for a connection on which nothing is told but what was subscribed to: see ``_defaults``."""
+    return {name: value for name, value in options.items() if not name.startswith("maint_")} | {"protocol": 2}
+
+
 def options_of(plain_url: str, *, given: str) -> Options:
     """Return what ``plain_url`` says of connections; the user has written ``given``.
 

@@ -5,9 +5,12 @@
     <prefix>schedule:job:<job>                   hash: paused, fence
     <prefix>schedule:jobs:paused                 set of the paused jobs' names
     <prefix>schedule:jobs:handed                 set of ticks whose run was interrupted by a clean stop
+    <prefix>schedule:jobs:nodes                  sorted set of the nodes that are there
+
+And a channel, ``<prefix>schedule:jobs:decided:<database>``, of the ticks that were decided.
 
 On a Redis Cluster the job stands in braces, so that all keys of a job are in one slot: a script takes keys of
-one slot only. The two sets of all jobs have slots of their own.
+one slot only. The sets of all jobs have slots of their own.
 
 All of them match ``<prefix>schedule:job*``: the one pattern that a restricted user needs. No two jobs share a
 key: a job's name stands last, before one of five fixed words, or before ``run`` and digits.
@@ -31,7 +34,7 @@ class Keys:
         in_braces: whether jobs stand in braces.
     """
 
-    __slots__ = ("_after", "_locks", "_states", "handed", "paused")
+    __slots__ = ("_after", "_locks", "_states", "decided", "handed", "nodes", "paused")
 
     def __init__(self, prefix: str, *, in_braces: bool = False) -> None:
         before, self._after = ("{", "}") if in_braces else ("", "")
@@ -39,6 +42,8 @@ class Keys:
         self._states = f"{prefix}schedule:job:{before}"
         self.paused = f"{prefix}schedule:jobs:paused"
         self.handed = f"{prefix}schedule:jobs:handed"
+        self.nodes = f"{prefix}schedule:jobs:nodes"
+        self.decided = f"{prefix}schedule:jobs:decided"
 
     def locks(self, job: str, suffixes: Sequence[str]) -> list[str]:
         """Return the keys of the job's locks, or of its tick record, whose names end like this."""
@@ -48,6 +53,10 @@ class Keys:
     def state(self, job: str) -> str:
         """Return the key of what outlives the job's runs."""
         return self._states + job + self._after
+
+    def job_of(self, state_key: str) -> str:
+        """Return whose state a key holds; empty: it is none of ours. Only where jobs do not stand in braces."""
+        return state_key[len(self._states) :] if state_key.startswith(self._states) else ""
 
 
 def suffix(lock_type: LockType, tick_us: int = 0) -> str:

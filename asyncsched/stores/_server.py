@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from asyncsched.stores import _clients
 from asyncsched.stores._failures import FAILURES, ClientFaultError, says_read_only
 from asyncsched.stores._server_time import ServerTime
 from asyncsched.stores._wire import UnexpectedReplyError
@@ -131,6 +132,11 @@ class Server:
                 replies[index] = reply
             tail += _without_errors(sent[len(unknown) :])
         return replies, tail
+
+    def new_connection(self) -> Any:
+        """Return a connection like those of the client, not opened, which is the caller's to close."""
+        pool = self._connected().connection_pool
+        return pool.connection_class(**_clients.without_notices(pool.connection_kwargs))
 
     async def close(self) -> None:
         """Close the client if it is our own. The next use makes a new one, on the loop that runs then."""

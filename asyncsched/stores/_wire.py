@@ -49,10 +49,10 @@ def milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1_000))
 
 
-def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int) -> Call:
-    """Return the call of ``claim.lua`` for one chunk."""
+def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, channel: str = "") -> Call:
+    """Return the call of ``claim.lua`` for one chunk; what it decides is told on ``channel``, if any."""
     names: list[str] = []
-    argv: list[str | int] = [deadline_us, AHEAD_US]
+    argv: list[str | int] = [deadline_us, AHEAD_US, channel]
     runs = _Runs(argv)
     terms: object = None
     for request in requests:

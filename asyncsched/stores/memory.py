@@ -2,11 +2,12 @@
 object.
 
 It is the model of the protocol: what ``lua/claim.lua`` decides in Redis is decided here by the same steps in
-the same order, and one contract suite runs against both. Knows no I/O: nothing here ever waits.
+the same order, and one contract suite runs against both. Knows no I/O: nothing here ever waits, but for the news.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncsched._grants import ClaimRequest, Lease
-    from asyncsched.protocols import Clock
+    from asyncsched.protocols import Attendance, Clock
 
 AHEAD_US = 5_000
 """How far ahead of the clock a tick may lie and still be claimed, as in Redis."""
@@ -86,6 +87,32 @@ class _JobState:
         return {lock for lock, held in self.locks.items() if held.owner == owner}
 
 
+class _Attendance:
+    """A node that is there."""
+
+    def __init__(
+        self, attendances: list[_Attendance], name: Callable[[], str], heard: Callable[[str, int], None]
+    ) -> None:
+        self._attendances = attendances
+        self.name = name
+        self.heard = heard
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        return tuple(sorted(each.name() for each in self._attendances))
+
+    @property
+    def hears(self) -> bool:
+        return len(self._attendances) > 1
+
+    async def hear(self) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def leave(self) -> None:
+        self._attendances.remove(self)
+
+
 class MemoryStore:
     """A store in this process: schedulers given the same object are one cluster.
 
@@ -98,6 +125,7 @@ class MemoryStore:
         self._jobs: dict[str, _JobState] = {}
         self._paused: set[str] = set()
         self._listeners: list[Callable[[str, int], None]] = []
+        self._attendances: list[_Attendance] = []
 
     def __repr__(self) -> str:
         return f"<MemoryStore jobs={len(self._jobs)} paused={len(self._paused)}>"
@@ -128,7 +156,18 @@ class MemoryStore:
 
     async def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
         """Decide all ``requests``; the answers stand in the same order."""
-        return [self._decide(request, self._job(request.job)) for request in requests]
+        answers = [self._decide(request, self._job(request.job)) for request in requests]
+        if len(self._attendances) > 1:
+            self._spread(requests, answers)
+        return answers
+
+    def _spread(self, requests: Sequence[ClaimRequest], answers: Sequence[ClaimAnswer]) -> None:
+        """Let all nodes hear which ticks were decided by these answers."""
+        for request, answer in zip(requests, answers, strict=True):
+            is_decided = answer.verdict is not Verdict.ELSEWHERE and answer.newest_us == request.tick_us
+            if is_decided and request.kind is ClaimKind.TICK and request.one_server and not request.max_attempts:
+                for attendance in tuple(self._attendances):
+                    attendance.heard(request.job, request.tick_us)
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Renewal]:
         """Extend each lease by its ``lock_ttl`` if it is still its owner's."""
@@ -142,6 +181,12 @@ class MemoryStore:
         """Call back, with job and tick, when an interrupted run's lease is given back; return what ends that."""
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
+
+    def attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Attendance:
+        """Let a node be there, until it leaves."""
+        attendance = _Attendance(self._attendances, name, heard)
+        self._attendances.append(attendance)
+        return attendance
 
     async def close(self) -> None:
         """Do nothing: what other schedulers know stays."""

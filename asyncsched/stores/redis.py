@@ -7,6 +7,7 @@ Commands used, all that a restricted user (ACL) needs, on keys matching ``<prefi
 
     EVALSHA EVAL TIME SMEMBERS, and WAIT with ``replica_ack``;
     in the scripts GET SET DEL PEXPIRE HMGET HGET HSET HDEL SADD SREM TIME;
+    ZADD ZRANGEBYSCORE ZREMRANGEBYSCORE ZREM PEXPIRE SUBSCRIBE and in the scripts PUBLISH, so that nodes take turns;
     with ``rerun_on_crash`` also SADD PEXPIRE, and in the scripts HGETALL PTTL;
     on a Cluster CLUSTER SLOTS and ASKING; and on the Sentinels SENTINEL MASTER.
 
@@ -28,8 +29,10 @@ from asyncsched._grants import ClaimAnswer, Renewal, Verdict
 from asyncsched.exceptions import StoreUnavailableError
 from asyncsched.stores import _handover, _questions, _urls, _wire
 from asyncsched.stores._cluster import ClusterLink
+from asyncsched.stores._hearing import Hearing
 from asyncsched.stores._keys import Keys
 from asyncsched.stores._link import Ask, Link, Place, SingleLink, check_all
+from asyncsched.stores._nodes import Attendance, Roll
 from asyncsched.stores._questions import Order, Questions
 from asyncsched.stores._sentinel import SentinelLink
 from asyncsched.stores._server_time import most_behind
@@ -80,6 +83,7 @@ class RedisStore:
         self._paused: frozenset[str] = frozenset()
         self._pauses = 0
         self._handovers = _handover.Handovers()
+        self._roll = Roll(self._keys.nodes)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._link.where}>"
@@ -114,7 +118,7 @@ class RedisStore:
             if self._handovers.are_wanted:
                 orders.append(_members(self._keys.handed))
             times: list[Order] = [(server, _questions.TIME) for server in servers]
-            answers = await self._link.settle([*orders, *times], _place_of, _questions.command, patient=True)
+            answers = await self._settle_and_meet([*orders, *times])
             if pauses == self._pauses and not isinstance(answers[0], Exception):
                 self._paused = _wire.names(answers[0])  # else it may be older than what set_paused has done meanwhile
             for found in answers[1 : len(orders)]:
@@ -122,6 +126,20 @@ class RedisStore:
                     self._handovers.tell(_wire.names(found))
             check_all(answers)
             return await self._look_for_unsafe(servers)
+
+    async def _settle_and_meet(self, orders: Sequence[Order]) -> list[object | Exception]:
+        """Carry out ``orders`` and, in the same round trip, look who is there; the first time in a second one, as it
+        takes the server's time."""
+        ask = partial(self._link.settle, place=_place_of, ask=_questions.command, patient=True)
+        now = self.time()
+        meeting = [] if now is None else self._roll.orders(now)
+        answers = await ask([*orders, *meeting])
+        found = answers[len(orders) :]
+        if now is None and (now := self.time()) is not None and (meeting := self._roll.orders(now)):
+            found = await ask(meeting)
+        if meeting:
+            self._roll.take(found)
+        return answers[: len(orders)]
 
     async def _look_for_unsafe(self, servers: Sequence[Server]) -> Sequence[str]:
         new = [server for server in servers if not server.was_checked]
@@ -134,6 +152,20 @@ class RedisStore:
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
         """Call back, with job and tick, within a refresh after an interrupted run's lease was given back."""
         return self._handovers.listen(callback)
+
+    def attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Attendance | None:
+        """Let a node be there, until it leaves; ``None`` on a Cluster, where every node asks for every tick: it would
+        send each message from each of its members to each."""
+        if self._link.is_cluster:
+            return None
+        attendance = Attendance(self._roll, name, Hearing(self._link, self._keys, heard), self._leave)
+        self._roll.present.append(attendance)
+        return attendance
+
+    async def _leave(self, name: str) -> None:
+        with suppress(StoreUnavailableError):
+            async with self._link.deciding("take leave"):
+                await self._link.settle(self._roll.farewell(name), _place_of, _questions.command)
 
     async def set_paused(self, job: str, paused: bool) -> None:
         """Pause or resume a job for every node, until further notice.
@@ -174,6 +206,7 @@ class RedisStore:
         if not requests:
             return []
         async with self._link.deciding(f"decide {len(requests)} claims"):
+            self._questions.channel = self._roll.channel
             ask = partial(self._questions.claim, boottime() + self._link.operation_timeout)
             answers = await self._link.settle(requests, self._place, ask)
             self._link.check(answers)

@@ -200,9 +200,13 @@ CLIMB = Scenario(
 SIZE = Scenario(
     "size",
     "Ever more nodes, 20 jobs each second, each at its own instant",
-    tuple(Case(f"{nodes} nodes", {"nodes": nodes, "jobs": 20}, quick=nodes <= 30) for nodes in (3, 10, 30, 100)),
+    tuple(
+        Case(f"{nodes} nodes{', one more dead' * dead}", {"nodes": nodes, "jobs": 20, "dead": dead}, quick=nodes <= 30)
+        for nodes in (3, 10, 30, 100)
+        for dead in (0, 1)
+    ),
     (who.Contestant(OURS, "ours", ""),),
-    (SCRIPTS, COMMANDS, P50_MS, P99_MS, WRONG),
+    (SCRIPTS, COMMANDS, P50_MS, P99_MS, Metric("cpu_us", "CPU of all nodes per fire", "us", 0), WRONG),
     rounds=3,
     quick_rounds=1,
     params={"window": 5},

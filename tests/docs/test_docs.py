@@ -336,6 +336,7 @@ async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: st
 
     scheduler = Scheduler(redis_url, prefix="shop:", shutdown_timeout=0)
     scheduler.add_job("now", work).immediate().on_one_server()
+    scheduler.add_job("in_turn", work).per_hours(24).on_one_server()
     scheduler.add_job("tick", work).per_seconds(0.1).on_one_server().without_overlapping().rerun_on_crash()
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         async with scheduler, asyncio.timeout(10):

@@ -5,9 +5,10 @@ The page is the one source: a command that a release needs goes there, and into 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,16 @@ from _contract import OVERLAP, SERVER, lease, start, tick, trigger, verdict, won
 from _pages import BY_NAME
 
 from asyncsched._grants import ClaimKind, LockType
+from asyncsched._tasks import cancel_until_ended
 from asyncsched.exceptions import StoreUnavailableError
+from asyncsched.stores import _questions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from _redis_server import RedisServer
 
+    from asyncsched.stores._questions import Order
     from asyncsched.stores.redis import RedisStore
 
     Connect = Callable[..., RedisStore]
@@ -134,6 +138,41 @@ async def _rerun(connect: Connect, url: str) -> object:
     return [waiting.wait > 0, *told, heard == [("repeated", now)], attempt.attempt, freed, list(survey.open_us)]
 
 
+async def _turns(connect: Connect, url: str) -> object:
+    # Two nodes see each other; one hears what the other's claim decided, and one leaves. An old entry is removed.
+    stores, heard = [connect(url, prefix=PREFIX) for _ in "ab"], []
+    places = [
+        store.attend(lambda name=name: name, lambda job, tick_us: heard.append((job, tick_us)))
+        for store, name in zip(stores, "ab", strict=True)
+    ]
+    key = stores[0]._keys.nodes
+    await _ask(stores[0], (key, ("ZADD", key, "1", "gone")))
+    for store in stores * 2:
+        await store.refresh()
+    hearing = asyncio.ensure_future(places[1].hear())
+    own = asyncio.ensure_future(places[0].hear())
+    await _until(lambda: all(place.hears for place in places))
+    await stores[0].claim([tick(now_us(), job="told")])
+    await _until(lambda: heard)
+    (entries,) = await _ask(stores[0], (key, ("ZRANGEBYSCORE", key, "-inf", "+inf")))
+    seen = [len(places[0].nodes), {job for job, _ in heard}, len(entries) if isinstance(entries, list) else entries]
+    await places[1].leave()
+    await stores[0].refresh()
+    await cancel_until_ended(hearing, own)
+    return [*seen, len(places[0].nodes)]
+
+
+async def _ask(store: RedisStore, order: Order) -> list[Any]:
+    return await store._link.settle([order], lambda order: order[0], _questions.command)
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
 TOUR: dict[str, tuple[Step, str]] = {
     "leases": (_leases, "(overlap, [held], [True], won)"),
     "overtaken": (_overtaken, "(won, [superseded])"),
@@ -141,6 +180,7 @@ TOUR: dict[str, tuple[Step, str]] = {
     "pause": (_pause, "[(True, paused), (False, won)]"),
     "replicas": (_replicas, "True"),
     "rerun": (_rerun, "[True, [held], [True], True, 2, [True], []]"),
+    "turns": (_turns, "[2, {'told'}, 2, 1]"),
     "late return": (_late_return, "[True]"),
 }
 """Steps by name, each with what it answers a user who may do all of it. Every documented command is used by one."""

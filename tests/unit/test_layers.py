@@ -37,7 +37,7 @@ LAYERS = [
     ["stores"],
     # engine: one run, claims, leases, accounting, the loop
     ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
-    ["_recovery", "_claim", "_claims", "_ticker", "_engine"],
+    ["_recovery", "_claim", "_turns", "_claims", "_ticker", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
     # shells

@@ -10,7 +10,10 @@
 --           open      flag A    hash: for each tick that was granted and has not finished "<attempt>|<owner>"
 --           run       flag A    string "<owner>|<fence>"
 --           overlap   flag O    string "<owner>|<fence>"
--- ARGV    deadline_us, ahead_us; then for each run of jobs of which the same is asked seven, and the owner for each job:
+-- ARGV    deadline_us, ahead_us;
+--         the channel on which the ticks of flag R, without A, that were decided are told, each with its state key
+--         (empty: nobody hears);
+--         then for each run of jobs of which the same is asked seven, and the owner for each job:
 --           number of jobs,
 --           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
 --           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap),
@@ -328,8 +331,13 @@ local function take(owner)
   job.open, job.used_up = nil, nil
 end
 
+local channel, decided = ARGV[3], {}
+
 -- Puts a decision into the answer, and answers its letter.
 local function put(answer, verdict, value, newest)
+  if channel ~= '' and job.record_key and not job.open_key and newest == job.tick and verdict ~= 'elsewhere' then
+    decided[#decided + 1] = job.tick_text .. ' ' .. job.state_key
+  end
   local extra = describe(job)
   if extra == 0 then
     if verdict == 'won' and value == now and newest == (job.record_key and job.tick or 0) then return 'w' end
@@ -342,7 +350,7 @@ end
 
 local letters = {}
 local answer = { now, '' }
-local arg, last = 3, #ARGV
+local arg, last = 4, #ARGV
 while arg <= last do
   local count = tonumber(ARGV[arg])
   if not late then take_terms(arg + 1) end
@@ -359,4 +367,6 @@ while arg <= last do
   arg = arg + count + 1
 end
 answer[2] = table.concat(letters)
+-- Nothing rests on it, and the user may lack the right to it.
+if #decided > 0 then redis.pcall('PUBLISH', channel, table.concat(decided, ' ')) end
 return answer

@@ -1,12 +1,15 @@
-"""Ever more nodes, each with its own connections, in one process: script calls per tick, and lateness."""
+"""Ever more nodes, each with its own connections, in one process: script calls per tick, and lateness. Some more may be
+there and never ask: what a node is that is frozen, or dead and not yet missed."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from _redis_server import RedisServer
+from redis.asyncio import Redis
 
 from asyncsched import Scheduler
 from benchmarks._ratios import percentile
@@ -14,6 +17,7 @@ from benchmarks.measures._local import Order, run_loop, sleep_until
 from benchmarks.measures._redis import count, usage
 
 SECOND_NS = 1_000_000_000
+NODES = "schedule:jobs:nodes"
 
 
 def measure(order: Order) -> dict[str, float]:
@@ -31,7 +35,8 @@ async def _live(params: dict[str, int], server: RedisServer) -> dict[str, float]
     async with AsyncExitStack() as stack:
         for index in range(nodes):
             await stack.enter_async_context(_node(index, jobs, server.url, ticks))
-        begin = int(time.time()) + 2 - 0.5 / jobs  # between two ticks
+        ghosts = asyncio.ensure_future(_be_there(server.url, params.get("dead", 0)))
+        begin = int(time.time()) + 4 - 0.5 / jobs  # between two ticks, when all nodes know each other
         await sleep_until(begin)
         ticks.clear()
         before, cpu = count(server), time.process_time()
@@ -39,6 +44,7 @@ async def _live(params: dict[str, int], server: RedisServer) -> dict[str, float]
         asked = usage(before, count(server))
         cpu = time.process_time() - cpu
         seen = ticks.copy()
+        ghosts.cancel()
     if not seen:
         raise RuntimeError("nothing was started")
     late = [late_ns for _, late_ns in seen]
@@ -66,3 +72,14 @@ def _node(index: int, jobs: int, url: str, ticks: list[tuple[int, int]]) -> Sche
     for job in range(jobs):
         add(job)
     return scheduler
+
+
+async def _be_there(url: str, count: int) -> None:
+    """Keep so many nodes among those that are there, as long as they would be."""
+    async with Redis.from_url(url, decode_responses=True) as redis:
+        while count:
+            for name in await redis.zrange(NODES, 0, 0):
+                group = name.partition("|")[0]
+                at, _ = await redis.time()
+                await redis.zadd(NODES, {f"{group}|ghost{number}|": at for number in range(count)})
+            await asyncio.sleep(0.5)

@@ -26,6 +26,7 @@ from asyncsched._logs import SafeLogger
 from asyncsched._outage import Outage
 from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Run
+from asyncsched._turns import Turns
 from asyncsched.exceptions import StoreUnavailableError
 from asyncsched.testing import FakeClock
 
@@ -141,6 +142,7 @@ class Parts:
             ledger=self.ledger,
             outage=self.outage,
             recovery=self.recovery,
+            turns=Turns(self.store, self.clock, "n1", {}),
             logger=self.logger,
             put_back=lambda state, _: self.put_back.append(state),
         )

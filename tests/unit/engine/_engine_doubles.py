@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncsched import Clock, RunContext, Scheduler
     from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
-    from asyncsched.protocols import Timer
+    from asyncsched.protocols import Attendance, Timer
     from asyncsched.testing import FakeClock
 
     Method = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -34,6 +34,7 @@ class ScriptedStore:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.closed = 0
         self.knows_time = True
+        self.spreads_news = True
         self._clock = clock
         self._script: dict[str, deque[Act]] = {}
 
@@ -90,6 +91,13 @@ class ScriptedStore:
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
         return self.memory.listen(callback)
 
+    def attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Attendance:
+        def hear(job: str, tick_us: int) -> None:
+            if self.spreads_news:
+                heard(job, tick_us)
+
+        return self.memory.attend(name, hear)
+
     async def close(self) -> None:
         self.closed += 1
 
@@ -97,6 +105,12 @@ class ScriptedStore:
         self.calls.append((name, tuple(items)))
         script = self._script.get(name)
         return await (script.popleft()(method, items) if script else method(items))
+
+
+def ghost(memory: MemoryStore, group: str, number: int = 0) -> Attendance:
+    """Have a node be there that never asks: frozen, or dead and not yet missed."""
+    name = f"{group}|{number}-ghost|"
+    return memory.attend(lambda: name, lambda _job, _tick_us: None)
 
 
 async def _none() -> Sequence[Any]:

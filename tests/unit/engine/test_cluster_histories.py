@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from _engine_doubles import ScriptedStore, Skewed, answer_lost, down
+from _engine_doubles import ScriptedStore, Skewed, answer_lost, down, ghost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +29,7 @@ SPELLS = st.lists(
         st.tuples(st.just("trigger"), st.integers(0, NODES - 1)),
         st.tuples(st.just("wipe")),
         st.tuples(st.just("pause"), st.booleans()),
+        st.tuples(st.just("order"), st.booleans(), st.integers(0, 5)),
     ),
     max_size=14,
 )
@@ -46,6 +47,7 @@ class History:
         self.fences: list[int] = []
         self.going = self.most = 0
         self.wiped = False
+        self.ghosts: list[Any] = []
         self.clocks = [Skewed(self.clock, skew) for skew in skews]
         self.nodes = [
             Scheduler(self.store, clock=clock, node=f"node{number}", shutdown_timeout=5)
@@ -90,6 +92,14 @@ class History:
             await self.clock.advance(0.5)
         await leaving
 
+    async def _disturb_order(self, spreads_news: bool, count: int) -> None:
+        """Have so many nodes in each order that never ask, and perhaps let nobody hear what is decided."""
+        self.store.spreads_news = spreads_news
+        for each in self.ghosts:
+            await each.leave()
+        groups = {each.name().partition("|")[0] for each in self.store.memory._attendances}
+        self.ghosts = [ghost(self.store.memory, group, number) for group in groups for number in range(count)]
+
     async def _spell(self, what: str, *how: Any) -> None:
         if what == "pass":
             await self.clock.advance(how[0])
@@ -110,6 +120,8 @@ class History:
             asked = asyncio.ensure_future(self.nodes[how[0]].trigger("a"))
             while not asked.done():
                 await self.clock.advance(0.3)
+        elif what == "order":
+            await self._disturb_order(*how)
         elif what == "wipe":
             self.wiped = True
             self.store.memory._jobs.clear()

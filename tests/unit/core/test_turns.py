@@ -1,0 +1,396 @@
+"""Who asks when: the order as arithmetic, and one node's turns beside nodes that it only hears of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _scripted import Parts, Work, no_overlap, one_server, turns
+
+from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
+from asyncsched._run import SkipReason
+from asyncsched._turns import FIRST_RETRY, LAST, LONGEST_RETRY, STEP, Turns, first_of, wait_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncsched import Job
+    from asyncsched._job_state import JobState
+
+SECOND = 1_000_000
+
+
+class Place:
+    """An attendance as the test wants it."""
+
+    def __init__(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> None:
+        self.name, self.heard = name, heard
+        self.nodes: tuple[str, ...] = ()
+        self.hears = True
+        self.left = False
+        self.hearings: list[bool] = []
+        """How the next tries to hear go; without any more, hearing goes on."""
+        self.tried_at: list[float] = []
+        self.now: Callable[[], float] = lambda: 0.0
+
+    def beside(self, *others: str) -> None:
+        """Have others in the same group: names before or behind this node's."""
+        group = self.name().partition("|")[0]
+        self.nodes = tuple(sorted([self.name(), *(f"{group}|{other}|" for other in others)]))
+
+    async def hear(self) -> bool:
+        self.tried_at.append(self.now())
+        if not self.hearings:
+            await asyncio.Event().wait()
+        return self.hearings.pop(0)
+
+    async def leave(self) -> None:
+        self.left = True
+
+
+class Meeting(Parts):
+    """The engine's parts, on a store where nodes meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store.behind = 0.0
+        self.store.attend = self._attend  # type: ignore[attr-defined]
+        self.states: dict[str, JobState] = {}
+        self.turns = Turns(self.store, self.clock, "n1", self.states)
+        self.claimer._turns = self.turns
+        self.turns.settle = lambda claim: self.claimer._give_up(claim, SkipReason.ELSEWHERE)
+        self.tasks.append(asyncio.ensure_future(self.turns.hearing()))
+        self.places: list[Place] = []
+
+    def _attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Place:
+        self.places.append(Place(name, heard))
+        self.places[-1].now = self.clock.monotonic
+        return self.places[-1]
+
+    @property
+    def place(self) -> Place:
+        (place,) = self.places
+        return place
+
+    def job(self, *policies: Callable[[Job], object], **options: Any) -> JobState:
+        state = self.state(Work(), *policies, **options)
+        self.states[state.job.name] = state
+        self.turns.adopt(state)
+        for place in self.places:
+            place.name()  # as the store does with each refresh
+        return state
+
+    def tick_of(self, rank: int, nodes: int, job: str = "j", place: int = 0) -> int:
+        """Return an instant that is due, as a tick for which ``rank`` nodes stand before the one at ``place``."""
+        at = self.now_us
+        while (place - first_of(job, at, nodes)) % nodes != rank:
+            at -= 1
+        return at
+
+    async def asked_after(self, rank: int, nodes: int) -> float:
+        """Return how long this node, the first of so many by name, waits with a tick that it hears nothing of."""
+        self.place.beside(*(f"n2{number:03}" for number in range(nodes - 1)))
+        _, claim = self.submit(self.states["j"], at=self.tick_of(rank, nodes))
+        before = self.clock.monotonic()
+        while not self.store.claimed:
+            await self.clock.advance(0.001)
+        assert claim.request is not None
+        return self.clock.monotonic() - before
+
+
+@pytest.fixture
+async def meeting() -> Any:
+    made = Meeting()
+    yield made
+    await made.close()
+
+
+# The order
+
+
+def test_the_turns_rise_to_the_last_bound() -> None:
+    for nodes in (1, 2, 3, 4, 5, 10, 100):
+        waits = [wait_of(rank, nodes) for rank in range(nodes)]
+        assert waits[0] == 0.0
+        assert waits == sorted(set(waits))
+        assert waits[-1] <= LAST
+    assert [wait_of(rank, 10) for rank in range(4)] == [0.0, STEP, 2 * STEP, 3 * STEP]
+    assert 0.1 < wait_of(4, 100) < wait_of(99, 100) == LAST
+
+
+@pytest.mark.parametrize("nodes", [2, 3, 7, 10, 100])
+@pytest.mark.parametrize("step", [SECOND, 60 * SECOND, 86_400 * SECOND, 125_000])
+def test_each_node_is_first_about_as_often(nodes: int, step: int) -> None:
+    ticks = range(1_767_225_600 * SECOND, 1_767_225_600 * SECOND + step * nodes * 50, step)
+    firsts = Counter(first_of("cleanup", tick_us, nodes) for tick_us in ticks)
+    assert len(firsts) == nodes
+    assert min(firsts.values()) >= 25
+    assert max(firsts.values()) <= 100
+
+
+def test_jobs_due_together_are_spread() -> None:
+    firsts = Counter(first_of(f"job-{number}", 1_767_225_600 * SECOND, 3) for number in range(300))
+    assert min(firsts.values()) >= 70
+
+
+# Waiting
+
+
+@pytest.mark.parametrize(
+    ("rank", "nodes", "expected"),
+    [(0, 3, 0.0), (1, 3, 0.02), (2, 3, 0.04), (3, 10, 0.06), (4, 10, 0.108), (9, 10, 0.15)],
+)
+async def test_a_node_that_hears_nothing_asks_at_its_turn(
+    meeting: Meeting, rank: int, nodes: int, expected: float
+) -> None:
+    meeting.job(one_server)
+    assert await meeting.asked_after(rank, nodes) == pytest.approx(expected, abs=0.0015)
+
+
+async def test_a_node_that_hears_of_the_tick_does_not_ask(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n0", "n2")
+    run, _ = meeting.submit(state, at=meeting.tick_of(1, 3, place=1))
+    await meeting.clock.advance(0.01)
+    meeting.place.heard("j", run.fire_us)
+
+    assert run.skip_reason is SkipReason.ELSEWHERE
+    assert (state.remembered_us, state.decided_us) == (run.fire_us, run.fire_us)
+    assert state.remembered_until >= meeting.clock.time() + 7 * 86_400
+    await meeting.clock.advance(1)
+    assert meeting.store.claimed == []
+    assert meeting.tally == {"elsewhere": 1}
+
+
+async def test_what_was_heard_before_the_tick_came_due_counts(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    state.next_us = meeting.now_us
+    meeting.place.heard("j", meeting.now_us)
+    run, _ = meeting.submit(state)
+    await meeting.clock.advance(1)
+
+    assert run.skip_reason is SkipReason.ELSEWHERE
+    assert meeting.store.claimed == []
+
+
+async def test_a_claim_whose_question_is_on_its_way_waits_for_the_answer(meeting: Meeting) -> None:
+    answer = meeting.call_on_its_way(meeting.store.claims)
+    run, _ = meeting.submit(meeting.job(one_server))
+    await turns()
+    meeting.place.heard("j", run.fire_us)  # as told by its own claim
+    answer.set_result(ClaimAnswer(Verdict.WON, fence=7, newest_us=run.fire_us))
+    await meeting.clock.advance(1)
+
+    assert run.outcome == "succeeded"
+
+
+async def test_a_claim_that_may_have_won_is_asked_for_whatever_is_heard(meeting: Meeting) -> None:
+    meeting.store.claims += [ClaimAnswer(Verdict.UNDECIDED, detail="lost")]
+    run, claim = meeting.submit(meeting.job(one_server))
+    await turns()
+    meeting.place.heard("j", run.fire_us)
+    assert claim.timer is not None
+    await meeting.clock.advance(1)
+
+    assert run.outcome == "succeeded"
+
+
+async def test_a_claim_that_was_too_early_is_settled_by_what_is_heard(meeting: Meeting) -> None:
+    meeting.store.claims += [ClaimAnswer(Verdict.EARLY, wait=0.3)]
+    run, _ = meeting.submit(meeting.job(one_server, no_overlap))
+    await turns()
+    meeting.place.heard("j", run.fire_us)
+    await meeting.clock.advance(1)
+
+    assert run.skip_reason is SkipReason.ELSEWHERE
+    assert len(meeting.store.claimed) == 1
+    lock = meeting.states["j"].overlap_lock
+    assert lock is not None
+    assert not lock.locked()
+
+
+async def test_what_is_heard_of_while_the_batch_forms_is_not_asked_for(meeting: Meeting) -> None:
+    first = meeting.job(one_server, name="first")
+    second = meeting.job(one_server, name="second")
+    answer = meeting.call_on_its_way(meeting.store.claims)
+    meeting.submit(first)
+    await turns()
+    run, _ = meeting.submit(second)
+    await turns()
+    meeting.place.heard("second", run.fire_us)
+    answer.set_result(ClaimAnswer(Verdict.ELSEWHERE))
+    await meeting.clock.advance(1)
+
+    assert run.skip_reason is SkipReason.ELSEWHERE
+    assert [request.job for batch in meeting.store.claimed for request in batch] == ["first"]
+
+
+async def test_a_newer_tick_gives_the_one_that_waits_its_turn(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    older, _ = meeting.submit(state, at=meeting.tick_of(2, 3))
+    newer, _ = meeting.submit(state, at=meeting.tick_of(2, 3) + 1)
+    await meeting.clock.advance(1)
+
+    asked = [request.tick_us for batch in meeting.store.claimed for request in batch]
+    assert asked == [older.fire_us, newer.fire_us]
+    assert meeting.tally == {"succeeded": 2}
+
+
+async def test_a_stop_gives_up_what_waits(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    run, _ = meeting.submit(state, at=meeting.tick_of(2, 3))
+    meeting.claimer.close()
+    await meeting.turns.leave()
+
+    assert run.skip_reason is SkipReason.SHUTTING_DOWN
+    assert meeting.place.left
+    await meeting.turns.leave()
+
+
+# Asking at once
+
+
+def _deaf(meeting: Meeting) -> None:
+    meeting.place.hears = False
+
+
+def _absent(meeting: Meeting) -> None:
+    meeting.place.nodes = ("other|n2|", "other|n3|")
+
+
+def _timeless(meeting: Meeting) -> None:
+    meeting.store.behind = None
+    meeting.place.name()
+
+
+@pytest.mark.parametrize("why", [_deaf, _absent, _timeless])
+async def test_a_node_asks_at_once(meeting: Meeting, why: Callable[[Meeting], None]) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    why(meeting)
+    meeting.submit(state, at=meeting.tick_of(2, 3))
+    await turns()
+    assert len(meeting.store.claimed) == 1
+
+
+@pytest.mark.parametrize(
+    ("policies", "options"),
+    [
+        ((one_server, lambda job: job.rerun_on_crash()), {}),
+        ((no_overlap,), {}),
+        ((one_server,), {"grace": 0.03}),
+    ],
+    ids=["rerun", "every node", "short grace"],
+)
+async def test_jobs_that_are_asked_for_at_once(meeting: Meeting, policies: Any, options: Any) -> None:
+    meeting.job(one_server, name="other")
+    state = meeting.job(*policies, **options)
+    meeting.place.beside("n2", "n3")
+    meeting.submit(state, at=meeting.tick_of(2, 3))
+    await turns()
+    assert len(meeting.store.claimed) == 1
+
+
+@pytest.mark.parametrize("kind", [ClaimKind.START, ClaimKind.TRIGGER])
+async def test_what_is_no_tick_is_asked_for_at_once(meeting: Meeting, kind: ClaimKind) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    meeting.place.heard("j", meeting.now_us + 1)
+    meeting.submit(state, kind, at=meeting.tick_of(2, 3))
+    await turns()
+    assert len(meeting.store.claimed) == 1
+
+
+async def test_a_tick_that_is_late_has_waited_already(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    at = meeting.tick_of(2, 3)
+    await meeting.clock.advance(0.03)
+    meeting.submit(state, at=at)
+    await meeting.clock.advance(0.008)
+    assert meeting.store.claimed == []
+    await meeting.clock.advance(0.004)
+    assert len(meeting.store.claimed) == 1
+
+
+async def test_a_job_in_progress_here_is_an_overlap_at_once(meeting: Meeting) -> None:
+    state = meeting.job(one_server, no_overlap)
+    assert state.overlap_lock is not None
+    await state.overlap_lock.acquire()
+    meeting.place.beside("n2", "n3")
+    run, _ = meeting.submit(state, at=meeting.tick_of(2, 3))
+    await turns()
+    assert run.skip_reason is SkipReason.OVERLAP
+
+
+# Groups
+
+
+async def test_nodes_with_other_jobs_stand_in_another_order(meeting: Meeting) -> None:
+    alike = Meeting()
+    try:
+        names = []
+        for each in (meeting, alike):
+            for name in ("a", "b") if each is meeting else ("b", "a"):
+                each.job(one_server, name=name)
+            each.job(no_overlap, name="every_node")
+            names.append(each.place.name())
+        assert names[0].partition("|")[0] == names[1].partition("|")[0]
+        assert names[0] != names[1]
+        more = alike.job(one_server, name="c")
+        assert alike.place.name() != names[1]
+        alike.turns.retire(more)
+        assert alike.place.name() == names[1]
+    finally:
+        await alike.close()
+
+
+async def test_a_node_whose_clock_is_behind_is_in_nobodys_order(meeting: Meeting) -> None:
+    meeting.job(one_server)
+    assert not meeting.place.name().startswith("late|")
+    meeting.store.behind = -0.021
+    assert meeting.place.name().startswith("late|n1|")
+
+
+async def test_a_node_without_such_jobs_is_not_there(meeting: Meeting) -> None:
+    meeting.job(no_overlap)
+    assert meeting.places == []
+    await meeting.turns.leave()
+
+
+# Hearing
+
+
+@pytest.mark.parametrize("what", ["unknown job", "far ahead", "no time"])
+async def test_news_that_say_nothing_are_passed_over(meeting: Meeting, what: str) -> None:
+    state = meeting.job(one_server)
+    if what == "no time":
+        _timeless(meeting)
+    tick_us = meeting.now_us + (2 * SECOND if what == "far ahead" else 0)
+    meeting.place.heard("other" if what == "unknown job" else "j", tick_us)
+    assert state.remembered_us == 0
+
+
+async def test_older_news_change_nothing(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    state.next_us = meeting.now_us + 10 * SECOND
+    meeting.place.heard("j", meeting.now_us)
+    known = (state.remembered_us, state.remembered_until)
+    meeting.place.heard("j", meeting.now_us - SECOND)
+    assert (state.remembered_us, state.remembered_until) == known
+
+
+async def test_hearing_is_tried_again_ever_less_often(meeting: Meeting) -> None:
+    meeting.job(one_server)
+    meeting.place.hearings = [False] * 8 + [True]
+    await meeting.clock.advance(300)
+
+    gaps = [after - before for before, after in pairwise(meeting.place.tried_at)]
+    assert len(gaps) == 9
+    assert all(min(2**number, LONGEST_RETRY) / 2 <= gap <= LONGEST_RETRY for number, gap in enumerate(gaps[:8], 1))
+    assert gaps[8] <= FIRST_RETRY
