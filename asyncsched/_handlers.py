@@ -34,8 +34,8 @@ Invoke = Callable[[Any, Run], Awaitable[object]]
 FORMS = "an async function, a plain function, or an object or a class with the methods exec, error and done"
 PROTOCOL = ("exec", "error", "done")
 THREAD_NAME = "asyncsched-thread"
-"""Begins the name of a task that waits for a plain function in its thread; the run's id and its job follow. A fake clock
-looks for it: time must not pass by what is at work in real time."""
+"""Begins the name of a task that waits for a plain function in its thread; the run's id and its job follow. A fake
+clock looks for it: time must not pass by what is at work in real time."""
 
 
 def invoker(handler: object, job: str) -> Invoke:

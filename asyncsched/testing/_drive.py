@@ -9,6 +9,7 @@ waits for one of the dials.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._handlers import THREAD_NAME
@@ -23,6 +24,8 @@ QUIET_TURNS = 10
 """Turns of the event loop in which nobody set a timer, after which everything that was woken counts as settled, on an
 event loop that does not tell whether more is ready. With a single turn most of a chain of awaits is cut off in silence,
 and runs go missing."""
+SPINNING_TURNS = 1000
+"""The same on asyncio's own event loop, which does tell: a task that spins without end must not stop time."""
 THREAD_PATIENCE = 10.0
 """Seconds of real time for which work in threads is waited for, while nothing else happens."""
 
@@ -92,9 +95,10 @@ class Drive:
             await self._wait_for_threads(busy)
 
     async def _settle_tasks(self) -> None:
-        ready = getattr(asyncio.get_running_loop(), "_ready", None)  # asyncio's own: what is to run in this turn
+        ready = _ready_calls()
+        limit = QUIET_TURNS if ready is None else SPINNING_TURNS
         quiet = 0
-        while quiet < QUIET_TURNS:
+        while quiet < limit:
             before = self._asked
             await asyncio.sleep(0)
             if ready is not None and not ready:
@@ -138,3 +142,9 @@ class Drive:
     def _show(self, elapsed: float) -> None:
         for dial in self._dials:
             dial.elapsed = max(dial.elapsed, elapsed)
+
+
+def _ready_calls() -> Sized | None:
+    """Return what the running event loop is about to call; ``None``: it does not tell."""
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)
+    return ready if isinstance(ready, Sized) else None

@@ -40,7 +40,7 @@ class FakeClock(Dial):
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), *, waits_for_threads: bool = True) -> None:
         super().__init__(require_aware(start, what="FakeClock start").timestamp())
-        self._drive = Drive(self, waits_for_threads=waits_for_threads)
+        self.drive = Drive(self, waits_for_threads=waits_for_threads)
 
     def shift(self, by: float) -> None:
         """Step the wall clock alone by ``by`` seconds (negative: back), as NTP or an administrator would.
@@ -61,7 +61,7 @@ class FakeClock(Dial):
             ConfigurationError: none of these, or negative.
             AssertionError: a plain function was at work in its thread for 10 s of real time.
         """
-        await self._drive.advance(length(by, what="advance()"))
+        await self.drive.advance(length(by, what="advance()"))
 
     async def advance_to(self, instant: datetime) -> None:
         """Let time pass until the wall clock shows ``instant`` (aware, not in the past)."""
@@ -99,14 +99,14 @@ class FakeClock(Dial):
         elif isinstance(until, Awaitable):
             return await self._run_until_done(asyncio.ensure_future(until), limit)
         elif callable(until):
-            await self._drive.advance_while(lambda: not until(), limit=limit, what=f"run_until({until!r})")
+            await self.drive.advance_while(lambda: not until(), limit=limit, what=f"run_until({until!r})")
         else:
             raise ConfigurationError(f"run_until(): {until!r} is neither a datetime nor a function nor an awaitable")
         return None
 
     async def _run_until_done(self, task: asyncio.Future[Any], limit: float) -> Any:
         try:
-            await self._drive.advance_while(lambda: not task.done(), limit=limit, what=f"run_until({task!r})")
+            await self.drive.advance_while(lambda: not task.done(), limit=limit, what=f"run_until({task!r})")
         except BaseException:
             task.cancel()
             raise
@@ -132,9 +132,9 @@ class FakeClock(Dial):
         Raises:
             RuntimeError: no event loop of asyncio runs.
         """
-        with patched_loop(self._drive, lambda: None if current_run() is None else self):
+        with patched_loop(self.drive, lambda: None if current_run() is None else self):
             yield
 
     async def settle(self) -> None:
         """Let the event loop run until no task can go on before time does; no time passes."""
-        await self._drive.settle()
+        await self.drive.settle()

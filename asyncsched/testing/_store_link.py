@@ -1,0 +1,75 @@
+"""Owns one simulated node's way to the store that it shares with the others, and all that can go wrong on it."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asyncsched._clock import sleep
+from asyncsched.exceptions import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncsched.protocols import Store
+    from asyncsched.testing._dial import Dial
+
+
+class StoreLink:
+    """A ``Store`` that passes on what it is asked, as far as the way is open.
+
+    Everything that a store may have beyond what stands here is passed on too: what waits can be cut off, like all else.
+
+    Attributes:
+        is_cut: nothing arrives.
+        loses_answers: what is asked arrives and is decided, but the answer never comes back.
+        latency: seconds from a question to its answer; it is decided in the middle.
+    """
+
+    def __init__(self, store: Store, dial: Dial) -> None:
+        self._store = store
+        self._dial = dial
+        self._paused: dict[str, bool] = {}
+        self.is_cut = False
+        self.loses_answers = False
+        self.latency = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the store has by this name, with the faults of the way if it is waited for."""
+        value = getattr(self._store, name)
+        return partial(self._ask, name, value) if inspect.iscoroutinefunction(value) else value
+
+    async def _ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
+        await self._travel()
+        if self.is_cut:
+            raise StoreUnavailableError(f"{name}: cut off from the store")
+        answer = await method(*args, **more)
+        await self._travel()
+        if self.is_cut or self.loses_answers:
+            raise StoreUnavailableError(f"{name}: cut off from the store before its answer came")
+        return answer
+
+    async def _travel(self) -> None:
+        if self.latency or self._dial.is_frozen:  # whoever is frozen neither asks nor hears
+            await sleep(self._dial, self.latency / 2)
+
+    def is_paused(self, job: str) -> bool:
+        """Return whether the job is paused, as far as this node has heard."""
+        if not self.is_cut:
+            self._paused[job] = self._store.is_paused(job)
+        return self._paused.get(job, False)
+
+    def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
+        """Pass on what is heard of ticks that are handed over, unless the way is cut; to a frozen node afterwards."""
+
+        def hear(job: str, tick_us: int) -> None:
+            if self._dial.is_frozen:
+                self._dial.call_later(0, lambda: callback(job, tick_us))
+            elif not self.is_cut:
+                callback(job, tick_us)
+
+        return self._store.listen(hear)
+
+    async def close(self) -> None:
+        """Do nothing: the store is the cluster's."""
