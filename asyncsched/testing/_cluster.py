@@ -38,6 +38,7 @@ class Cluster:
         seed: of all chance: skews, random delays, the times between retries, ``random``.
         skew: seconds by which the nodes' wall clocks are wrong: at most that many, either way, by chance; or a sequence
             with one number for each node.
+        starts: how many nodes start with the cluster, the first ones; the others join by ``Node.start``. ``None``: all.
         clock: the true time, and the store's; ``None``: a new ``FakeClock``.
         options: of each node's ``Scheduler``.
 
@@ -59,11 +60,15 @@ class Cluster:
         *,
         seed: int | str = 0,
         skew: float | Sequence[float] = 0.0,
+        starts: int | None = None,
         clock: FakeClock | None = None,
         **options: Any,
     ) -> None:
         if isinstance(nodes, bool) or not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
             raise ConfigurationError(f"Cluster nodes: {nodes!r} is not a whole number from 1 to {MOST_NODES}")
+        self._starts = nodes if starts is None else starts
+        if not 0 <= self._starts <= nodes:
+            raise ConfigurationError(f"Cluster starts: {starts!r} is not from 0 to {nodes}, the number of nodes")
         if refused := {"store", "clock", "node", "prefix", "replica_ack"} & options.keys():
             raise ConfigurationError(f"Cluster: {', '.join(sorted(refused))} is the cluster's own to set")
         self.clock = FakeClock() if clock is None else clock
@@ -90,7 +95,7 @@ class Cluster:
         self._resources.enter_context(patched_loop(self.clock.drive, DIAL_OF_NODE.get))
         self._resources.callback(random.setstate, random.getstate())
         random.seed(self._seed)
-        for node in self.nodes:
+        for node in self.nodes[: self._starts]:
             await node.start()
         return self
 
@@ -98,9 +103,10 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._resources:
+            for node in self.nodes:
+                node.heal()
             up = [node for node in self.nodes if node.is_up]
             for node in up:
-                node.heal()
                 await node.thaw()
             stops = asyncio.gather(*(node.scheduler.stop() for node in up), return_exceptions=True)
             await self.clock.run_until(stops)

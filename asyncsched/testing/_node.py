@@ -57,19 +57,22 @@ class Node:
         self._skew = skew
         self._lives = self._lives_ended = 0
         self._serving: asyncio.Task[None] | None = None
-        self._be_born()
+        self._be_born(None)
 
     def __repr__(self) -> str:
         """Tell its name and its state."""
-        words = {"frozen": self._dial.is_frozen, "partitioned": self._link.is_cut or self._link.loses_answers}
-        state = " ".join(["up", *(word for word, is_so in words.items() if is_so)]) if self.is_up else "down"
-        return f"<Node {self.name} {state}>"
+        words = {
+            "up" if self.is_up else "down": True,
+            "frozen": self._dial.is_frozen,
+            "partitioned": self._link.is_cut or self._link.loses_answers,
+        }
+        return f"<Node {self.name} {' '.join(word for word, is_so in words.items() if is_so)}>"
 
-    def _be_born(self) -> None:
+    def _be_born(self, link: StoreLink | None) -> None:
         around = self._around
         self._lives += 1
         self._dial = Dial(around.clock.offset + self._skew, around.clock.elapsed)
-        self._link = StoreLink(around.store, self._dial)
+        self._link = StoreLink(around.store, self._dial, like=link)
         self.scheduler = Scheduler(
             cast("Store", self._link), **{"node": self.name, "clock": self._dial, **around.options}
         )
@@ -118,7 +121,8 @@ class Node:
         if self.is_up:
             raise SchedulerError(f"node {self.name!r} is up already")
         if self._lives_ended == self._lives:
-            self._be_born()
+            self._be_born(self._link)
+        self._dial.elapsed = self._around.clock.elapsed  # the cluster's time may have gone on since it was made
         self._around.drive.attach(self._dial)
         context = copy_context()
         context.run(DIAL_OF_NODE.set, self._dial)
@@ -168,7 +172,7 @@ class Node:
         serving = self._running("crash")
         self._around.history.crash(self.name)
         self._forget()
-        self._link.is_cut = True
+        self._link.is_dead = True
         self._dial.is_frozen = False
         self._around.drive.detach(self._dial)
         own_time = Drive(self._dial)  # what its scheduler does to end takes time that only the dead node has
@@ -215,15 +219,13 @@ class Node:
         await self._around.drive.advance(0)
 
     def partition(self, *, answers_only: bool = False) -> None:
-        """Cut it off from the store: whatever it asks fails at once.
+        """Cut it off from the store, in all its lives until it heals: whatever it asks fails at once.
 
         Args:
             answers_only: what it asks still arrives and is decided, but no answer comes back.
         """
-        self._running("partition")
         self._link.is_cut, self._link.loses_answers = not answers_only, answers_only
 
     def heal(self) -> None:
         """Join it with the store again."""
-        self._running("heal")
         self._link.is_cut = self._link.loses_answers = False

@@ -21,19 +21,30 @@ class StoreLink:
 
     Everything that a store may have beyond what stands here is passed on too: what waits can be cut off, like all else.
 
+    Args:
+        store: where it leads to.
+        dial: the node's clock.
+        like: a link whose faults this one has, too.
+
     Attributes:
         is_cut: nothing arrives.
+        is_dead: nothing will ever arrive: its node has vanished.
         loses_answers: what is asked arrives and is decided, but the answer never comes back.
         latency: seconds from a question to its answer; it is decided in the middle.
     """
 
-    def __init__(self, store: Store, dial: Dial) -> None:
+    def __init__(self, store: Store, dial: Dial, like: StoreLink | None = None) -> None:
         self._store = store
         self._dial = dial
         self._paused: dict[str, bool] = {}
-        self.is_cut = False
-        self.loses_answers = False
-        self.latency = 0.0
+        self.is_dead = False
+        self.is_cut = False if like is None else like.is_cut
+        self.loses_answers = False if like is None else like.loses_answers
+        self.latency = 0.0 if like is None else like.latency
+
+    @property
+    def _is_open(self) -> bool:
+        return not (self.is_cut or self.is_dead)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the store has by this name, with the faults of the way if it is waited for."""
@@ -42,11 +53,11 @@ class StoreLink:
 
     async def _ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
         await self._travel()
-        if self.is_cut:
+        if not self._is_open:
             raise StoreUnavailableError(f"{name}: cut off from the store")
         answer = await method(*args, **more)
         await self._travel()
-        if self.is_cut or self.loses_answers:
+        if self.loses_answers or not self._is_open:
             raise StoreUnavailableError(f"{name}: cut off from the store before its answer came")
         return answer
 
@@ -56,7 +67,7 @@ class StoreLink:
 
     def is_paused(self, job: str) -> bool:
         """Return whether the job is paused, as far as this node has heard."""
-        if not self.is_cut:
+        if self._is_open:
             self._paused[job] = self._store.is_paused(job)
         return self._paused.get(job, False)
 
@@ -66,7 +77,7 @@ class StoreLink:
         def hear(job: str, tick_us: int) -> None:
             if self._dial.is_frozen:
                 self._dial.call_later(0, lambda: callback(job, tick_us))
-            elif not self.is_cut:
+            elif self._is_open:
                 callback(job, tick_us)
 
         return self._store.listen(hear)

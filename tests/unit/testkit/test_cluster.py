@@ -193,6 +193,18 @@ async def test_a_pause_is_heard_by_all_but_the_partitioned() -> None:
         assert len(cluster.history.runs) == 3
 
 
+async def test_a_partition_lasts_through_a_restart_and_nodes_may_join_later() -> None:
+    async with Cluster(once, nodes=2, starts=1) as cluster:
+        first, second = cluster.nodes
+        first.partition()
+        await first.restart()
+        await cluster.advance(90)
+        assert cluster.history.runs == []
+        await second.start()
+        await cluster.advance(60)
+        assert [run.node for run in cluster.history.runs] == [second.name]
+
+
 async def test_a_slow_store_lets_runs_start_later() -> None:
     async with Cluster(once, nodes=1) as cluster:
         cluster.nodes[0].latency = 0.4
@@ -252,7 +264,7 @@ async def test_whatever_happens_no_attempt_of_a_tick_runs_twice(seed: int, nodes
     runs = cluster.history.of("work")
     for tick in {run.fire_time for run in runs}:
         attempts = [run.attempt for run in runs if run.fire_time == tick]
-        assert attempts == list(range(attempts[0], attempts[-1] + 1)), attempts  # a first one may be won unheard
+        assert attempts == sorted(set(attempts))  # one may be left out: it was won unheard
         assert attempts[-1] <= 3
     assert len({run.fence for run in runs}) == len(runs)
 
@@ -281,9 +293,8 @@ async def test_what_cannot_be_is_refused() -> None:
     for wrong in (node.stop, node.crash, node.thaw):
         with pytest.raises(SchedulerError, match="'n0' is down"):
             await wrong()
-    for unwise in (node.freeze, node.partition, node.heal):
-        with pytest.raises(SchedulerError, match="'n0' is down"):
-            unwise()
+    with pytest.raises(SchedulerError, match="'n0' is down"):
+        node.freeze()
     with pytest.raises(ConfigurationError, match="latency: 1 "):
         node.latency = 1
     async with cluster:
@@ -305,6 +316,8 @@ async def test_what_cannot_be_is_refused() -> None:
         ({"nodes": 2.0}, "nodes: 2.0"),
         ({"skew": (1, 2)}, r"\(1, 2\) has not one number for each of 3 nodes"),
         ({"skew": -1}, "skew: -1"),
+        ({"starts": 4}, "starts: 4 is not from 0 to 3"),
+        ({"starts": -1}, "starts: -1"),
         ({"node": "a"}, "node is the cluster's own"),
     ],
 )
