@@ -54,10 +54,9 @@ class Node:
     def __init__(self, name: str, skew: float, surroundings: Surroundings) -> None:
         self.name = name
         self._around = surroundings
-        self._skew = skew
         self._lives = self._lives_ended = 0
         self._serving: asyncio.Task[None] | None = None
-        self._be_born(None)
+        self._be_born(surroundings.clock.offset + skew, None)
 
     def __repr__(self) -> str:
         """Tell its name and its state."""
@@ -68,10 +67,10 @@ class Node:
         }
         return f"<Node {self.name} {' '.join(word for word, is_so in words.items() if is_so)}>"
 
-    def _be_born(self, link: StoreLink | None) -> None:
+    def _be_born(self, offset: float, link: StoreLink | None) -> None:
         around = self._around
         self._lives += 1
-        self._dial = Dial(around.clock.offset + self._skew, around.clock.elapsed)
+        self._dial = Dial(offset, around.clock.elapsed)
         self._link = StoreLink(around.store, self._dial, like=link)
         self.scheduler = Scheduler(
             cast("Store", self._link), **{"node": self.name, "clock": self._dial, **around.options}
@@ -92,12 +91,11 @@ class Node:
     @property
     def skew(self) -> float:
         """Seconds by which its wall clock is ahead of the store's; set it to step the clock."""
-        return self._skew
+        return self._dial.offset - self._around.clock.offset
 
     @skew.setter
     def skew(self, skew: float) -> None:
-        self._dial.offset += skew - self._skew
-        self._skew = skew
+        self._dial.offset = self._around.clock.offset + skew
 
     @property
     def latency(self) -> float:
@@ -121,7 +119,7 @@ class Node:
         if self.is_up:
             raise SchedulerError(f"node {self.name!r} is up already")
         if self._lives_ended == self._lives:
-            self._be_born(self._link)
+            self._be_born(self._dial.offset, self._link)
         self._dial.elapsed = self._around.clock.elapsed  # the cluster's time may have gone on since it was made
         self._around.drive.attach(self._dial)
         context = copy_context()
