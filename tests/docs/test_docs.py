@@ -59,6 +59,18 @@ def test_the_code_blocks_run(page: Page, tmp_path: Path, monkeypatch: pytest.Mon
     asyncio.run(run())
 
 
+def test_the_tests_of_the_service_pass_as_a_user_runs_them(tmp_path: Path) -> None:
+    _, _, section = BY_NAME["docs/testing.md"].text.partition("## A FastAPI service, tested")
+    program = tmp_path / "test_service.py"
+    program.write_text(
+        "\n".join(re.findall(r"^```python\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL))
+    )
+    options = ["-p", "no:anyio", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+    command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(tmp_path), *options, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_blocks_are_python_or_say_what_else() -> None:
     for page in PAGES:
         for fence in re.findall(r"^```(.*)$", page.text, re.MULTILINE)[::2]:
@@ -147,6 +159,11 @@ RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the ot
         (JobSnapshot, own_names(JobSnapshot)),
         (RunSnapshot, own_names(RunSnapshot)),
         (testing.FakeClock, own_names(testing.FakeClock)),
+        (testing.Cluster, own_names(testing.Cluster)),
+        (testing.Node, own_names(testing.Node) - {"check_alive", "end"}),  # those are the cluster's
+        (testing.History, own_names(testing.History)),
+        (testing.RecordedRun, own_names(testing.RecordedRun)),
+        (testing.SchedulerFactory, own_names(testing.SchedulerFactory)),
     ],
 )
 def test_every_public_attribute_is_documented(kind: type, names: set[str]) -> None:
@@ -158,8 +175,13 @@ def test_every_public_attribute_is_documented(kind: type, names: set[str]) -> No
 def test_every_module_is_in_the_architecture() -> None:
     words = set(re.findall(r"`([\w.*/]+)`", BY_NAME["docs/architecture.md"].text))
     modules = {path.stem for path in (ROOT / "asyncsched").glob("*.py")} - {"__init__"}
-    stores = {f"stores.{path.stem}" for path in (ROOT / "asyncsched" / "stores").glob("*.py")} - {"stores.__init__"}
-    assert modules | stores | {"triggers"} <= words
+    parts = {
+        f"{package}.{path.stem}"
+        for package in ("stores", "testing")
+        for path in (ROOT / "asyncsched" / package).glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert modules | parts | {"triggers", "pytest_asyncsched"} <= words
 
 
 def test_the_skip_reasons_and_outcomes_are_in_the_accounting_table() -> None:
