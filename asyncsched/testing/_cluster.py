@@ -95,8 +95,12 @@ class Cluster:
         self._resources.enter_context(patched_loop(self.clock.drive, DIAL_OF_NODE.get))
         self._resources.callback(random.setstate, random.getstate())
         random.seed(self._seed)
-        for node in self.nodes[: self._starts]:
-            await node.start()
+        try:
+            for node in self.nodes[: self._starts]:
+                await node.start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(

@@ -73,8 +73,9 @@ class SchedulerFactory:
         schedulers, self._schedulers = self._schedulers, []
         going = [at for at, run in enumerate(self.history.runs) if run.ended_at is None]
         complaints = [complaint for scheduler in schedulers if (complaint := await self._stop(scheduler))]
-        left = [self.history.runs[at] for at in going]
-        complaints += [_leaked(run) for run in left if run.ended_at is None or run.outcome == "cancelled"]
+        for at, run in enumerate(self.history.runs):
+            if run.ended_at is None or (at in going and run.outcome == "cancelled"):
+                complaints.append(_leaked(run))
         if complaints:
             raise AssertionError("\n".join(["the test left its schedulers behind in a bad state:", *complaints]))
 
@@ -83,6 +84,8 @@ class SchedulerFactory:
             await self.clock.run_until(
                 asyncio.gather(scheduler.stop(), scheduler.__aexit__(None, None, None))  # however it was started
             )
+        except AssertionError as error:
+            return f"{scheduler!r} could not be stopped: {error}"
         except Exception as error:
             return f"{scheduler!r}: its engine failed: {error!r}"
         return None

@@ -115,6 +115,7 @@ class Node:
 
         Raises:
             SchedulerError: it is up.
+            ConfigurationError: a job was declared without a handler or a schedule.
         """
         if self.is_up:
             raise SchedulerError(f"node {self.name!r} is up already")
@@ -128,6 +129,8 @@ class Node:
         await asyncio.sleep(0)  # now there is an engine, of which nothing has run yet
         self._seed()
         await self._around.drive.settle()
+        if self._serving.done() and (failure := await self.end()) is not None:
+            raise failure
 
     def _seed(self) -> None:
         """Let the random delays of this life follow from the cluster's seed."""
@@ -151,7 +154,7 @@ class Node:
         serving = self._running("stop")
         if self._dial.is_frozen:
             raise SchedulerError(f"node {self.name!r} is frozen, and cannot stop; let it thaw, or crash it")
-        stopping = asyncio.ensure_future(self.scheduler.stop())
+        stopping = asyncio.gather(self.scheduler.stop(), return_exceptions=True)  # a fault of its own comes by serving
         await self._around.drive.advance_while(
             lambda: not (stopping.done() and serving.done()), limit=DRAIN_LIMIT, what=f"the stop of {self.name}"
         )

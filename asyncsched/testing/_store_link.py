@@ -38,9 +38,9 @@ class StoreLink:
         self._dial = dial
         self._paused: dict[str, bool] = {}
         self.is_dead = False
-        self.is_cut = False if like is None else like.is_cut
-        self.loses_answers = False if like is None else like.loses_answers
-        self.latency = 0.0 if like is None else like.latency
+        self.is_cut: bool = like is not None and like.is_cut
+        self.loses_answers: bool = like is not None and like.loses_answers
+        self.latency: float = 0.0 if like is None else like.latency
 
     @property
     def _is_open(self) -> bool:

@@ -60,11 +60,9 @@ def test_the_code_blocks_run(page: Page, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_tests_of_the_service_pass_as_a_user_runs_them(tmp_path: Path) -> None:
-    _, _, section = BY_NAME["docs/testing.md"].text.partition("## A FastAPI service, tested")
+    service, its_tests, *_ = BY_NAME["docs/testing.md"].blocks("python")
     program = tmp_path / "test_service.py"
-    program.write_text(
-        "\n".join(re.findall(r"^```python\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL))
-    )
+    program.write_text(service.text + its_tests.text)
     options = ["-p", "no:anyio", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
     command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(tmp_path), *options, str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)

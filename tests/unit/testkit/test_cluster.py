@@ -114,7 +114,7 @@ async def test_a_restart_is_a_new_process_with_the_same_name() -> None:
         first = node.scheduler
         await node.crash()
         await cluster.advance(130)
-        await node.start()
+        await node.restart()
         assert node.scheduler is not first
         await node.restart()
         await cluster.advance(60)
@@ -287,6 +287,40 @@ async def test_a_plain_function_is_waited_for_and_may_wait_on_its_nodes_clock() 
     cluster.ran_at("work", [at(60), at(120)])
 
 
+async def test_what_is_handed_over_is_heard_after_a_freeze_and_not_beyond_a_cut() -> None:
+    def brief(scheduler: Scheduler) -> None:
+        again(scheduler)
+        scheduler.get_job("work").misfire_grace(300)
+
+    async with Cluster(brief, shutdown_timeout=0) as cluster:
+        await cluster.advance(65)
+        stopped = at_work(cluster)
+        frozen, cut = (node for node in cluster.nodes if node is not stopped)
+        frozen.freeze()
+        cut.partition()
+        await stopped.stop()
+        await cluster.advance(5)
+        assert len(cluster.history.runs) == 1, "whoever might run it again has not heard"
+        await frozen.thaw()
+        await cluster.advance(1)
+        assert [(run.node, run.attempt) for run in cluster.history.runs[1:]] == [(frozen.name, 2)]
+
+
+async def test_a_job_that_is_not_complete_ends_the_start() -> None:
+    declared: list[Scheduler] = []
+
+    def declare(scheduler: Scheduler) -> None:
+        declared.append(scheduler)
+        if len(declared) == 2:
+            scheduler.job("hollow").per_seconds(1)
+
+    with pytest.raises(ConfigurationError, match="hollow"):
+        async with Cluster(declare):
+            pass
+    assert [scheduler.snapshot().state for scheduler in declared] == ["idle"] * 3
+    assert "call_at" not in vars(asyncio.get_running_loop())
+
+
 async def test_what_cannot_be_is_refused() -> None:
     cluster = Cluster(once, nodes=2)
     node = cluster.nodes[0]
@@ -328,6 +362,17 @@ def test_a_cluster_that_cannot_be(arguments: dict[str, Any], message: str) -> No
 
 class _Broken(Exception):
     pass
+
+
+async def test_a_scheduler_that_fails_fails_the_stop_too(monkeypatch: Any) -> None:
+    async def broken(_: object) -> Any:
+        raise _Broken
+
+    async with Cluster(once, nodes=1) as cluster:
+        monkeypatch.setattr(cluster.store, "claim", broken)
+        await cluster.clock.advance(60)
+        with pytest.raises(_Broken):
+            await cluster.nodes[0].stop()
 
 
 @pytest.mark.parametrize("end", [lambda cluster: cluster.advance(60), lambda cluster: cluster.run_until(lambda: False)])

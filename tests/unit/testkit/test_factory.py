@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from asyncsched.testing import FakeClock, SchedulerFactory
 
 if TYPE_CHECKING:
     from asyncsched import Scheduler
+    from asyncsched._grants import ClaimAnswer
 
 
 def declare(scheduler: Scheduler) -> None:
@@ -54,6 +56,32 @@ async def test_it_does_not_matter_how_a_scheduler_was_started() -> None:
         await clock.advance(1)
     assert serving.done()
     assert scheduler.snapshot().state == "idle"
+
+
+async def test_a_thread_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncsched.testing._drive.THREAD_PATIENCE", 0.01)
+    finish = threading.Event()
+    clock = FakeClock()
+    factory = SchedulerFactory(clock)
+    scheduler = factory(lambda it: it.add_job("stuck", lambda: finish.wait(5)).immediate())
+    await scheduler.__aenter__()
+    with pytest.raises(AssertionError, match=r"(?s)could not be stopped: .* of stuck.*leaked a run"):
+        await factory.close()
+    finish.set()
+    await clock.run_until(scheduler.__aexit__(None, None, None))
+
+
+async def test_an_engine_that_failed_is_named() -> None:
+    class Broken(MemoryStore):
+        async def claim(self, requests: object) -> list[ClaimAnswer]:
+            raise KeyError("broken")
+
+    clock = FakeClock()
+    factory = SchedulerFactory(clock)
+    await factory(declare, store=Broken(clock)).__aenter__()
+    await clock.advance("1 minute")
+    with pytest.raises(AssertionError, match=r"its engine failed: KeyError\('broken'\)"):
+        await factory.close()
 
 
 async def test_a_leak_is_named() -> None:
