@@ -109,7 +109,7 @@ class History:
             case events.TickSkipped():
                 self.skips.append((event.job, event.fire_time, event.node, str(event.reason)))
             case events.TicksMissed():
-                self.skips += [(event.job, at, event.node, "missed") for at in {event.first, event.last}]
+                self.skips += [(event.job, at, event.node, "missed") for at in sorted({event.first, event.last})]
 
     def _end(self, run_id: str, outcome: str) -> None:
         index = self._going.pop(run_id, None)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from asyncsched.testing._dial import Dial
     from asyncsched.testing._drive import Drive
 
+PATCHED = ("time", "call_at", "call_later", "run_in_executor")
+
 
 class DialTimer(asyncio.TimerHandle):
     """What ``loop.call_at`` returns to those whose time is a dial's."""
@@ -41,6 +43,44 @@ class DialTimer(asyncio.TimerHandle):
         super().cancel()
 
 
+class LoopPatch:
+    """The methods that an event loop has instead of its own while it is patched."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, drive: Drive, dial_of_caller: Callable[[], Dial | None]
+    ) -> None:
+        self._loop = loop
+        self._drive = drive
+        self._dial_of_caller = dial_of_caller
+        self._real_time, self._real_call_at, self._real_run_in_executor = loop.time, loop.call_at, loop.run_in_executor
+
+    def time(self) -> float:
+        dial = self._dial_of_caller()
+        return self._real_time() if dial is None else dial.monotonic()
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        dial = self._dial_of_caller()
+        if dial is None:
+            return self._real_call_at(when, callback, *args, context=context)
+        if when <= dial.monotonic():  # it is due: a turn of the loop is enough
+            return self._real_call_at(self._real_time(), callback, *args, context=context)
+        return DialTimer(dial, when, callback, args, self._loop, context)
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def run_in_executor(self, executor: Any, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        call = self._real_run_in_executor(executor, function, *args)
+        run = current_run()
+        if run is not None:
+            self._drive.note_executor_call(call, run)
+        return call
+
+
 @contextmanager
 def patched_loop(drive: Drive, dial_of_caller: Callable[[], Dial | None]) -> Iterator[None]:
     """Let the running loop's timers follow the dial of who sets them; ``None``: real time.
@@ -49,40 +89,12 @@ def patched_loop(drive: Drive, dial_of_caller: Callable[[], Dial | None]) -> Ite
     those of anyio. What is given to ``loop.run_in_executor``, as by ``asyncio.to_thread``, is waited for in real time.
     """
     loop = asyncio.get_running_loop()
-    real_time, real_call_at, real_run_in_executor = loop.time, loop.call_at, loop.run_in_executor
-
-    def time() -> float:
-        dial = dial_of_caller()
-        return real_time() if dial is None else dial.monotonic()
-
-    def call_at(
-        when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        dial = dial_of_caller()
-        if dial is None:
-            return real_call_at(when, callback, *args, context=context)
-        if when <= dial.monotonic():  # it is due: a turn of the loop is enough
-            return real_call_at(real_time(), callback, *args, context=context)
-        return DialTimer(dial, when, callback, args, loop, context)
-
-    def call_later(
-        delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        return call_at(time() + delay, callback, *args, context=context)
-
-    def run_in_executor(executor: Any, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        call = real_run_in_executor(executor, function, *args)
-        run = current_run()
-        if run is not None:
-            drive.note_executor_call(call, run)
-        return call
-
-    patches = {"time": time, "call_at": call_at, "call_later": call_later, "run_in_executor": run_in_executor}
-    before = {name: vars(loop)[name] for name in patches if name in vars(loop)}
-    vars(loop).update(patches)
+    patch = LoopPatch(loop, drive, dial_of_caller)
+    before = {name: vars(loop)[name] for name in PATCHED if name in vars(loop)}
+    vars(loop).update({name: getattr(patch, name) for name in PATCHED})
     try:
         yield
     finally:
-        for name in patches:
+        for name in PATCHED:
             del vars(loop)[name]
         vars(loop).update(before)
