@@ -34,6 +34,10 @@ STARTS_EARLY = 0.005
 """Seconds by which a run may start before its time: what a store tolerates."""
 
 
+Skip = tuple[str, datetime, str, str]
+"""Job, fire time, node and reason (a skip reason, or ``missed``) of a tick that did not become a run on a node."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRun:
     """One start of a handler. Instants are aware, in UTC, and by the test's clock, whatever the node's clock showed."""
@@ -64,13 +68,11 @@ class History:
 
     Attributes:
         runs: every start of a handler, in order.
-        skips: ``(job, fire time, node, reason)`` of every tick that did not become a run on a node: a skip reason, or
-            ``missed``.
     """
 
     def __init__(self, clock: Dial) -> None:
         self.runs: list[RecordedRun] = []
-        self.skips: list[tuple[str, datetime, str, str]] = []
+        self._skips: list[tuple[datetime, Skip]] = []
         self._clock = clock
         self._schedulers: list[Scheduler] = []
         self._since: dict[str, datetime] = {}
@@ -107,9 +109,19 @@ class History:
             case events.RunEnded():
                 self._end(event.run_id, str(event.outcome))
             case events.TickSkipped():
-                self.skips.append((event.job, event.fire_time, event.node, str(event.reason)))
+                self._skip(event.job, event.fire_time, event.node, str(event.reason))
             case events.TicksMissed():
-                self.skips += [(event.job, at, event.node, "missed") for at in sorted({event.first, event.last})]
+                for tick in {event.first, event.last}:
+                    self._skip(event.job, tick, event.node, "missed")
+
+    def _skip(self, *skip: *Skip) -> None:
+        self._skips.append((self._clock.now(), skip))
+
+    @property
+    def skips(self) -> list[Skip]:
+        """What did not become a run on a node, ordered by when that was known, and then by itself: a scheduler that
+        stops gives up what it still waits for in no certain order."""
+        return [skip for _, skip in sorted(self._skips)]
 
     def _end(self, run_id: str, outcome: str) -> None:
         index = self._going.pop(run_id, None)

@@ -85,11 +85,11 @@ def test_the_right_history_is_right(history: History) -> None:
 
 def test_a_tick_that_nobody_ran(history: History) -> None:
     history.runs = [run(1), run(3)]
-    history.skips = [("work", at(2), "n0", "store_unavailable"), ("work", at(2), "n1", "missed")]
+    history._skips = [(at(9), ("work", at(2), "n1", "missed")), (at(2), ("work", at(2), "n0", "store_unavailable"))]
     told = "tick 2026-01-01 00:02:00Z did not run (n0: store_unavailable, n1: missed)"
     assert lines(lambda: history.ran_once_per_tick("work")) == ["job 'work': 1 of 3 ticks did not run once", told]
     assert lines(lambda: history.ran_at("work", [at(1), at(2), at(3)]))[1:] == [told]
-    history.skips = []
+    history._skips = []
     assert lines(lambda: history.ran_once_per_tick("work"))[1:] == [
         "tick 2026-01-01 00:02:00Z did not run (it came due on no node)"
     ]
