@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 
 from asyncsched import RunContext, Scheduler, StoreUnavailableError
 from asyncsched.testing import Cluster, FakeClock, Node, RecordedRun
-
-if TYPE_CHECKING:
-    pass
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
