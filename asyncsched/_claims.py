@@ -200,7 +200,7 @@ class Claimer:
             if self._closing or claim.state.retired:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
             elif claim.is_elsewhere:
-                self._skip(claim, SkipReason.ELSEWHERE)
+                self._skip_unasked(claim, SkipReason.ELSEWHERE)
             elif lock is None or claim.has_lock:
                 batch.append(claim)
             elif lock.locked():

@@ -33,6 +33,9 @@ Invoke = Callable[[Any, Run], Awaitable[object]]
 
 FORMS = "an async function, a plain function, or an object or a class with the methods exec, error and done"
 PROTOCOL = ("exec", "error", "done")
+THREAD_NAME = "asyncsched-thread"
+"""Begins the name of a task that waits for a plain function in its thread; the run's id and its job follow. A fake
+clock looks for it: time must not pass by what is at work in real time."""
 
 
 def invoker(handler: object, job: str) -> Invoke:
@@ -149,7 +152,8 @@ class _ThreadCall:
     async def wait_ended(self, run: Run) -> None:
         from anyio import to_thread
 
-        work = asyncio.ensure_future(to_thread.run_sync(self._in_thread, limiter=run.origin.threads()))
+        call = to_thread.run_sync(self._in_thread, limiter=run.origin.threads())
+        work = asyncio.get_running_loop().create_task(call, name=f"{THREAD_NAME} {run.run_id} {run.job}")
         work.add_done_callback(self._not_started)
         cancelled = False
         while True:

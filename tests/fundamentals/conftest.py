@@ -1,20 +1,24 @@
-"""Owns the fixtures of the fundamentals: a clock that stands still until a test moves it, and a scheduler on it."""
+"""Owns the fixtures of the fundamentals, made of those that users have: a clock that stands still until a test moves
+it, and a scheduler on it."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from asyncsched import Scheduler
-from asyncsched.testing import FakeClock
+if TYPE_CHECKING:
+    from asyncsched import Scheduler
+    from asyncsched.testing import FakeClock, SchedulerFactory
 
 
 @pytest.fixture
-def clock() -> FakeClock:
+def clock(asyncsched_clock: FakeClock) -> FakeClock:
     """Midnight of 1 January 2026, UTC."""
-    return FakeClock()
+    return asyncsched_clock
 
 
 @pytest.fixture
-def scheduler(clock: FakeClock) -> Scheduler:
+def scheduler(scheduler_factory: SchedulerFactory) -> Scheduler:
     """A scheduler without a server, on the test's clock."""
-    return Scheduler(clock=clock)
+    return scheduler_factory()

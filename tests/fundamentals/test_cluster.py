@@ -4,123 +4,88 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
-import pytest
+from asyncsched import Scheduler
+from asyncsched.testing import Cluster
 
-from asyncsched import MemoryStore, RunContext, Scheduler
-
-if TYPE_CHECKING:
-    from asyncsched.testing import FakeClock
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def nodes(clock: FakeClock) -> list[Scheduler]:
-    """Three nodes of one cluster."""
-    store = MemoryStore(clock)
-    return [Scheduler(store, clock=clock, node=f"node-{n}") for n in (1, 2, 3)]
+def at(*seconds: float) -> list[datetime]:
+    return [MIDNIGHT + timedelta(seconds=second) for second in seconds]
 
 
-async def test_each_tick_runs_on_exactly_one_node(nodes: list[Scheduler], clock: FakeClock) -> None:
-    ran: list[str] = []
+async def nothing() -> None: ...
 
-    async def report(ctx: RunContext) -> None:
-        ran.append(f"{ctx.fire_time:%H:%M:%S}")
 
-    for node in nodes:
-        node.add_job("report", report).per_seconds(20).on_one_server()
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            await stack.enter_async_context(node)
-        await clock.advance(60)
-    assert ran == ["00:00:20", "00:00:40", "00:01:00"]
+async def test_each_tick_runs_on_exactly_one_node() -> None:
+    def declare(scheduler: Scheduler) -> None:
+        scheduler.add_job("report", nothing).per_seconds(20).on_one_server()
+
+    async with Cluster(declare, nodes=3) as cluster:
+        await cluster.advance(60)
+    cluster.ran_at("report", at(20, 40, 60))
     counters: Counter[str] = Counter()
-    for node in nodes:
-        counters.update(node.snapshot().counters)
+    for node in cluster.nodes:
+        counters.update(node.scheduler.snapshot().counters)
     assert counters == {"succeeded": 3, "elsewhere": 6}, "every node accounts for every tick"
 
 
-async def test_without_the_policy_each_node_runs_it(nodes: list[Scheduler], clock: FakeClock) -> None:
-    ran: list[str] = []
+async def test_without_the_policy_each_node_runs_it() -> None:
+    def declare(scheduler: Scheduler) -> None:
+        scheduler.add_job("refresh_cache", nothing).per_seconds(20)
 
-    async def refresh_cache(ctx: RunContext) -> None:
-        ran.append(ctx.node)
-
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            node.add_job("refresh_cache", refresh_cache).per_seconds(20)
-            await stack.enter_async_context(node)
-        await clock.advance(20)
-    assert sorted(ran) == ["node-1", "node-2", "node-3"]
+    async with Cluster(declare, nodes=3) as cluster:
+        await cluster.advance(20)
+    assert sorted(run.node for run in cluster.history.runs) == ["n0", "n1", "n2"]
 
 
-async def test_an_immediate_job_runs_once_in_the_cluster(nodes: list[Scheduler], clock: FakeClock) -> None:
-    ran: list[str] = []
+async def test_an_immediate_job_runs_once_in_the_cluster() -> None:
+    def declare(scheduler: Scheduler) -> None:
+        scheduler.add_job("migrate", nothing).immediate().on_one_server()
 
-    async def migrate(ctx: RunContext) -> None:
-        ran.append(ctx.node)
-
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            node.add_job("migrate", migrate).immediate().on_one_server()
-            await stack.enter_async_context(node)
-        await clock.settle()
-    assert len(ran) == 1
+    async with Cluster(declare, nodes=3) as cluster:
+        assert len(cluster.history.of("migrate")) == 1
 
 
-async def test_runs_never_overlap_in_the_cluster(nodes: list[Scheduler], clock: FakeClock) -> None:
-    active: set[str] = set()
-    most = runs = 0
+async def test_runs_never_overlap_in_the_cluster() -> None:
+    def declare(scheduler: Scheduler) -> None:
+        @scheduler.job("slow").per_seconds(10).without_overlapping()
+        async def slow() -> None:
+            await asyncio.sleep(15)  # of the cluster's fake time
 
-    async def slow(ctx: RunContext) -> None:
-        nonlocal most, runs
-        active.add(ctx.run_id)
-        most, runs = max(most, len(active)), runs + 1
-        over = asyncio.Event()
-        clock.call_later(15, over.set)
-        await over.wait()
-        active.discard(ctx.run_id)
-
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            node.add_job("slow", slow).per_seconds(10).without_overlapping()
-            await stack.enter_async_context(node)
-        await clock.advance(106)
-    assert runs == 5
-    assert most == 1
+    async with Cluster(declare, nodes=3) as cluster:
+        await cluster.advance(106)
+        cluster.never_overlapped("slow")
+        assert len(cluster.history.of("slow")) == 5
 
 
-async def test_a_pause_is_for_all_nodes(nodes: list[Scheduler], clock: FakeClock) -> None:
-    ran: list[str] = []
+async def test_a_pause_is_for_all_nodes() -> None:
+    def declare(scheduler: Scheduler) -> None:
+        scheduler.add_job("poll", nothing).per_seconds(10)
 
-    async def poll(ctx: RunContext) -> None:
-        ran.append(ctx.node)
-
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            node.add_job("poll", poll).per_seconds(10)
-            await stack.enter_async_context(node)
-        await nodes[0].pause("poll")
-        await clock.advance(30)
-        assert ran == []
-        await nodes[2].resume("poll")
-        await clock.advance(10)
-    assert sorted(ran) == ["node-1", "node-2", "node-3"]
+    async with Cluster(declare, nodes=3) as cluster:
+        first, _, third = cluster.nodes
+        await first.scheduler.pause("poll")
+        await cluster.advance(30)
+        assert cluster.history.of("poll") == []
+        await third.scheduler.resume("poll")
+        await cluster.advance(10)
+    assert sorted(run.node for run in cluster.history.runs) == ["n0", "n1", "n2"]
 
 
-async def test_another_node_takes_over(nodes: list[Scheduler], clock: FakeClock) -> None:
-    ran: list[str] = []
+async def test_another_node_takes_over() -> None:
+    def declare(scheduler: Scheduler) -> None:
+        scheduler.add_job("report", nothing).per_seconds(10).on_one_server()
 
-    async def report(ctx: RunContext) -> None:
-        ran.append(ctx.node)
-
-    first, second, _ = nodes
-    for node in (first, second):
-        node.add_job("report", report).per_seconds(10).on_one_server()
-    async with second:
-        async with first:
-            await clock.advance(20)
-        await clock.advance(20)
-    assert len(ran) == 4, "no tick was lost when a node left"
-    assert ran[2:] == ["node-2", "node-2"]
+    async with Cluster(declare, nodes=2) as cluster:
+        stopped, crashed = cluster.nodes
+        await cluster.advance(20)
+        await stopped.stop()
+        await cluster.advance(20)
+        await stopped.start()
+        await crashed.crash()
+        await cluster.advance(20)
+        cluster.ran_once_per_tick("report")  # no tick was lost when a node left, and none ran twice
+    assert [run.node for run in cluster.history.runs][2:] == ["n1", "n1", "n0", "n0"]

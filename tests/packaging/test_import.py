@@ -66,6 +66,14 @@ def test_a_name_that_is_not_there(package: str) -> None:
         import_module(package).Nothing  # noqa: B018 - asking is what fails
 
 
+def test_the_pytest_plugin_brings_nothing_of_the_library() -> None:
+    (entry,) = metadata.entry_points(group="pytest11", name="asyncsched")
+    assert entry.value == "pytest_asyncsched"
+    assert imported_by("import pytest_asyncsched") & {"asyncsched", "asyncio"} == imported_by("import pytest") & {
+        "asyncio"
+    }
+
+
 def test_redis_comes_with_its_url() -> None:
     assert "redis" in imported_by("import asyncsched; asyncsched.Scheduler('redis://127.0.0.1:1')")
 

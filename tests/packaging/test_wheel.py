@@ -14,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"asyncsched", "pytest_asyncsched"}
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "-q")
 PROGRAM = """
 import asyncio, sys
@@ -58,16 +59,17 @@ def test_contents(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = next(archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
-    shipped = {name for name in names if name.startswith("asyncsched/")}
+    shipped = {name for name in names if name.split("/")[0] in PACKAGES}
     in_checkout = {
         str(path.relative_to(ROOT))
-        for path in (ROOT / "asyncsched").rglob("*")
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix in (".py", ".lua", ".typed")
     }
     assert shipped == in_checkout
     assert "asyncsched/py.typed" in shipped
     assert {name for name in shipped if name.endswith(".lua")}, "the Redis store needs its scripts"
-    assert {name.split("/")[0] for name in names} == {"asyncsched", metadata_folder(names)}, "nothing but the package"
+    assert {name.split("/")[0] for name in names} == {*PACKAGES, metadata_folder(names)}, "nothing but the packages"
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "License-Expression: MIT" in metadata
 

@@ -107,7 +107,7 @@ class Parts:
     """An executor, a claimer and a lease keeper as an engine puts them together, without its loop."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = FakeClock(waits_for_threads=False)  # tests decide when a thread ends
         self.store = ScriptedStore(self.clock)
         self.logger = SafeLogger(logging.getLogger("asyncsched.test"))
         self.bus = EventBus(self.logger)

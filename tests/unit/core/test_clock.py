@@ -239,7 +239,7 @@ class TestSleep:
         await clock.settle()
 
         assert sleeper.cancelled()
-        assert clock._next_due() is None
+        assert clock.next_due() is None
 
     async def test_a_sleeper_that_is_cancelled_as_it_is_woken_is_not_woken_twice(self) -> None:
         clock = FakeClock()
@@ -247,7 +247,7 @@ class TestSleep:
         await clock.settle()
         clock.call_later(1.0, sleeper.cancel)
         clock.shift(0)
-        clock._elapsed = 5.0
+        clock.elapsed = 5.0
         await clock.advance(0)
 
         assert sleeper.cancelled()
@@ -262,7 +262,7 @@ class TestWaitUntilSet:
         await clock.settle()
 
         assert waiter.result() is True
-        assert clock._next_due() is None
+        assert clock.next_due() is None
 
     async def test_the_time_is_over_first(self) -> None:
         clock, event = FakeClock(), asyncio.Event()

@@ -195,7 +195,7 @@ class TestLostLease:
         parts.keeper.close = lambda: None  # type: ignore[method-assign]
         assert parts.keeper._timer is not None
         parts.keeper._timer.cancel()
-        parts.clock._elapsed = 59.0  # a suspend
+        parts.clock.elapsed = 59.0  # a suspend
         await parts.clock.advance(0)
 
         assert run.outcome is Outcome.LOCK_LOST

@@ -220,7 +220,7 @@ async def test_a_check_beats_the_timer(parts: Parts) -> None:
     parts.keeper.check(holder.held)
     assert holder.lost == []
 
-    parts.clock._elapsed = 58.0  # a suspend: time went on and no timer fired
+    parts.clock.elapsed = 58.0  # a suspend: time went on and no timer fired
     parts.keeper.check(holder.held)
     parts.keeper.check(holder.held)
     assert holder.lost == [("it could not be renewed in time", 58.0)]
@@ -229,7 +229,7 @@ async def test_a_check_beats_the_timer(parts: Parts) -> None:
 async def test_a_dropped_lease_is_not_lost_by_a_check(parts: Parts) -> None:
     holder = Holder(parts, lease())
     parts.keeper.drop(holder.held)
-    parts.clock._elapsed = 100.0
+    parts.clock.elapsed = 100.0
     parts.keeper.check(holder.held)
 
     assert holder.lost == []

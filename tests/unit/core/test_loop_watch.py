@@ -65,7 +65,7 @@ class Watched:
 
     def block(self, seconds: float) -> None:
         """Let time pass of which the loop does not know: no timer is called."""
-        self.clock._elapsed += seconds
+        self.clock.elapsed += seconds
 
     async def block_until_told(self, seconds: float) -> None:
         """The same, until the thread has said so."""
@@ -104,7 +104,7 @@ class TestBeat:
         await watched.clock.advance(100)
 
         assert watched.beats == []
-        assert watched.clock._next_due() is None
+        assert watched.clock.next_due() is None
 
     async def test_it_stops_when_nothing_is_held(self, watched: Watched) -> None:
         watched.hold(3.0)
@@ -114,7 +114,7 @@ class TestBeat:
 
         assert watched.beats[-1] == pytest.approx(1.1)
         assert not watched.is_watched
-        assert watched.clock._next_due() is None
+        assert watched.clock.next_due() is None
 
     async def test_and_goes_on_with_the_next_lease(self, watched: Watched) -> None:
         watched.hold(3.0)
@@ -128,11 +128,11 @@ class TestBeat:
 
     async def test_a_longer_lease_changes_nothing(self, watched: Watched) -> None:
         watched.hold(3.0)
-        before = watched.clock._asked
+        before = watched.clock.drive._asked
         watched.hold(600.0)
         watched.hold(3.0)
 
-        assert watched.clock._asked == before
+        assert watched.clock.drive._asked == before
         assert watched.watch._limit == 1.0
 
     async def test_it_follows_the_shortest_lease(self, watched: Watched) -> None:
@@ -231,7 +231,7 @@ class TestThread:
         watched.watch.close()
 
         assert len(threads()) == before
-        assert watched.clock._next_due() is None
+        assert watched.clock.next_due() is None
         watched.block(100)
         watched.watch.close()
         assert watched.told.blocking == []

@@ -245,13 +245,7 @@ async def running(scheduler: Scheduler, clock: FakeClock) -> AsyncIterator[Sched
     try:
         yield scheduler
     finally:
-        leaving = asyncio.ensure_future(scheduler.__aexit__(None, None, None))
-        for _ in range(200):
-            await clock.settle()
-            if leaving.done():
-                break
-            await clock.advance(0.5)
-        await leaving
+        await clock.run_until(scheduler.__aexit__(None, None, None))
 
 
 def guarded(scheduler: Scheduler, handler: Any, *, seconds: float = 10) -> None:

@@ -101,7 +101,7 @@ class History:
         if what == "pass":
             await self.clock.advance(how)
         elif what == "stall":
-            self.clock._elapsed += how
+            self.clock.elapsed += how
             await self.clock.advance(0)
         elif what == "step":
             self.clock.shift(how)

@@ -104,7 +104,7 @@ class History:
         if what == "pass":
             await self.clock.advance(how[0])
         elif what == "stall":
-            self.clock._elapsed += how[0]
+            self.clock.elapsed += how[0]
         elif what == "step":
             self.clocks[how[0]].skew += how[1]
         elif what == "down":

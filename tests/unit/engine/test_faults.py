@@ -203,7 +203,7 @@ async def everything_happens(scheduler: Scheduler, store: ScriptedStore, clock: 
         await scheduler.pause("plain")
         await clock.advance(2)
         await scheduler.resume("plain")
-        clock._elapsed += 10
+        clock.elapsed += 10
         await clock.advance(1)
         store.lose("held")
         await clock.advance(25)

@@ -338,7 +338,7 @@ async def test_a_suspend_longer_than_the_lease_is_noticed_before_anything_else(
     scheduler.add_job("a", write_later).per_hours(1).without_overlapping().lock_ttl(30)
     async with running(scheduler, clock):
         await clock.advance(3601)
-        clock._elapsed += 500  # the machine slept: all timers are over at once
+        clock.elapsed += 500  # the machine slept: all timers are over at once
         await clock.advance(0)
         await clock.advance(1)
         assert done == []
@@ -370,7 +370,7 @@ async def test_a_handler_that_returns_after_its_lease_has_ended_has_lost_it(
     """As after SIGCONT: the handler's end comes up before anything that looks at the lease does."""
 
     async def block() -> None:
-        clock._elapsed += blocked_for
+        clock.elapsed += blocked_for
 
     scheduler.add_job("a", block).per_hours(1).on_one_server().without_overlapping()
     async with running(scheduler, clock):

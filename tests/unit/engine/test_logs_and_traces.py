@@ -80,7 +80,7 @@ async def test_every_skip_and_miss_has_a_line(
         await scheduler.pause("paused")
         await clock.advance(20)
         await scheduler.trigger("held")
-        clock._elapsed += 25
+        clock.elapsed += 25
         await clock.advance(0)
         work.finish()
     lines = [record.getMessage() for record in caplog.records]

@@ -109,7 +109,7 @@ async def test_a_stall_is_coalesced(scheduler: Scheduler, clock: FakeClock, guar
     add(scheduler, seen, guarded=guarded, seconds=1)
     async with running(scheduler, clock):
         await clock.advance(2)
-        clock._elapsed += 1000.5  # the loop was blocked
+        clock.elapsed += 1000.5  # the loop was blocked
         await clock.advance(0)
         await clock.settle()
         assert counted(scheduler) == {Outcome.SUCCEEDED: 3, "missed": 999}
@@ -126,7 +126,7 @@ async def test_the_misfire_grace(
     if guarded:
         job.on_one_server()
     async with running(scheduler, clock):
-        clock._elapsed += 10 + late
+        clock.elapsed += 10 + late
         await clock.advance(0)
         assert counted(scheduler) == ({Outcome.SUCCEEDED: 1} if runs else {"missed": 1})
 
@@ -137,7 +137,7 @@ async def test_a_year_of_seconds_through_a_union_lets_others_have_their_turn(
     scheduler.add_job("many", quick).schedule(Every(1) | Every(7))
     scheduler.add_job("other", quick).per_hours(1)
     async with running(scheduler, clock):
-        clock._elapsed += 30_000
+        clock.elapsed += 30_000
         await clock.advance(0)
         for _ in range(100):
             await clock.settle()

@@ -169,7 +169,7 @@ async def test_a_lease_lost_before_the_first_step(scheduler: Scheduler, store: S
     scheduler.add_job("a", work).per_hours(1).without_overlapping().lock_ttl(5)
     async with running(scheduler, clock):
         await clock.advance(3600)
-        clock._elapsed += 5  # nobody was woken meanwhile
+        clock.elapsed += 5  # nobody was woken meanwhile
         gate.open()
         await clock.advance(0)
         assert work.contexts == []

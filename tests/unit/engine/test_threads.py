@@ -11,13 +11,17 @@ from _engine_doubles import ENDS, ScriptedStore, Work, counted, guarded, plain, 
 
 from asyncsched import Outcome, Scheduler
 from asyncsched._grants import LockType
+from asyncsched.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncsched.testing import FakeClock
-
 KINDS = pytest.mark.parametrize("register", [plain, guarded])
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(waits_for_threads=False)  # these tests decide when a thread ends
 
 
 class ThreadWork:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from asyncsched import MemoryStore, StoreUnavailableError, events
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncsched import Clock, Scheduler
     from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
     from asyncsched.protocols import Timer
-    from asyncsched.testing import FakeClock
 
 
 class Link:
@@ -157,19 +156,6 @@ class Handler:
 
 async def nothing() -> None:
     """A handler that does nothing."""
-
-
-async def passing(clock: FakeClock, awaitable: Awaitable[Any], *, step: float = 0.5, limit: float = 120) -> Any:
-    """Let time pass until ``awaitable`` has ended, and return what it returned."""
-    task = asyncio.ensure_future(awaitable)
-    until = clock.monotonic() + limit
-    await clock.settle()
-    while not task.done() and clock.monotonic() < until:
-        await clock.advance(step)
-    if not task.done():
-        task.cancel()
-        raise AssertionError(f"it has not ended after {limit} s")
-    return task.result()
 
 
 def locks(memory: MemoryStore) -> dict[str, set[str]]:

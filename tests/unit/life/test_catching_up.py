@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,10 @@ def ticks(fleet: Fleet) -> list[float]:
     return [begun.tick for begun in fleet.begun]
 
 
-@pytest.mark.parametrize("how", ["stop", "die"])
+@pytest.mark.parametrize("how", ["stop", "crash"])
 async def test_the_newest_missed_tick_runs_once_at_the_next_start(clock: FakeClock, how: str) -> None:
     fleet = Fleet(clock, 3, catching_up)
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400, how=how)
         await start_all(fleet)
 
@@ -55,7 +56,7 @@ async def test_the_newest_missed_tick_runs_once_at_the_next_start(clock: FakeClo
 
 async def test_without_that_policy_nothing_is_caught_up_with(clock: FakeClock) -> None:
     fleet = Fleet(clock, 3, every_minute)
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
         await start_all(fleet)
         await fleet.until(430)
@@ -64,18 +65,16 @@ async def test_without_that_policy_nothing_is_caught_up_with(clock: FakeClock) -
 
 async def test_all_nodes_at_once(clock: FakeClock) -> None:
     fleet = Fleet(clock, 3, catching_up)
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
-        for node in fleet.nodes:
-            await node.scheduler.__aenter__()
-        await clock.settle()
+        await asyncio.gather(*(node.start() for node in fleet.nodes))
         assert ticks(fleet) == [60, 120, 360]
 
 
 @pytest.mark.parametrize(("within", "caught_up"), [(40, [360]), (39, []), (0, [])])
 async def test_not_if_it_is_too_old(clock: FakeClock, within: float, caught_up: list[float]) -> None:
     fleet = Fleet(clock, 2, lambda job: catching_up(job, within))
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
         await start_all(fleet)
         assert ticks(fleet) == [60, 120, *caught_up]
@@ -83,7 +82,7 @@ async def test_not_if_it_is_too_old(clock: FakeClock, within: float, caught_up: 
 
 async def test_a_restart_between_two_ticks_has_missed_none(clock: FakeClock) -> None:
     fleet = Fleet(clock, 2, catching_up)
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 179)
         await start_all(fleet)
         assert ticks(fleet) == [60, 120]
@@ -92,7 +91,7 @@ async def test_a_restart_between_two_ticks_has_missed_none(clock: FakeClock) -> 
 async def test_a_job_that_the_store_has_not_seen_has_missed_nothing(clock: FakeClock) -> None:
     fleet = Fleet(clock, 3, catching_up)
     await fleet.until(1000)
-    async with fleet.running():
+    async with fleet:
         assert ticks(fleet) == []
         await fleet.until(1030)
         assert ticks(fleet) == [1020]
@@ -100,7 +99,7 @@ async def test_a_job_that_the_store_has_not_seen_has_missed_nothing(clock: FakeC
 
 async def test_not_twice_when_the_cluster_is_restarted_again(clock: FakeClock) -> None:
     fleet = Fleet(clock, 3, catching_up)
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
         for _ in range(3):
             await start_all(fleet)
@@ -111,8 +110,8 @@ async def test_not_twice_when_the_cluster_is_restarted_again(clock: FakeClock) -
 
 
 async def test_a_node_that_joins_a_living_cluster_has_missed_nothing(clock: FakeClock) -> None:
-    fleet = Fleet(clock, 2, catching_up)
-    async with fleet.running("n0"):
+    fleet = Fleet(clock, 2, catching_up, starts=1)
+    async with fleet:
         await fleet.until(130)
         await fleet.nodes[1].start()
         await fleet.until(170)
@@ -123,13 +122,13 @@ async def test_a_node_that_joins_a_living_cluster_has_missed_nothing(clock: Fake
 async def test_a_store_that_is_away_at_the_start_is_asked_later(clock: FakeClock) -> None:
     fleet = Fleet(clock, 1, catching_up)
     (node,) = fleet.nodes
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
-        await node.scheduler.__aenter__()
-        node.link.down()
+        node.partition()
+        await node.start()
         await fleet.until(410.5)
         assert ticks(fleet) == [60, 120]
-        node.link.up()
+        node.heal()
         await fleet.until(412)
         assert ticks(fleet) == [60, 120, 360]
 
@@ -137,12 +136,12 @@ async def test_a_store_that_is_away_at_the_start_is_asked_later(clock: FakeClock
 async def test_a_newer_tick_leaves_nothing_to_catch_up_with(clock: FakeClock) -> None:
     fleet = Fleet(clock, 1, catching_up)
     (node,) = fleet.nodes
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
-        await node.scheduler.__aenter__()
-        node.link.down()
+        node.partition()
+        await node.start()
         await fleet.until(421)  # one has come due since the start
-        node.link.up()
+        node.heal()
         await fleet.until(425)
         assert ticks(fleet) == [60, 120, 420]
 
@@ -150,7 +149,7 @@ async def test_a_newer_tick_leaves_nothing_to_catch_up_with(clock: FakeClock) ->
 async def test_a_job_may_be_added_to_a_scheduler_that_runs(clock: FakeClock) -> None:
     fleet = Fleet(clock, 1, catching_up)
     (node,) = fleet.nodes
-    async with fleet.running():
+    async with fleet:
         await fleet.until(130)
         node.scheduler.remove_job("a")
         await fleet.until(400)
@@ -162,22 +161,22 @@ async def test_a_job_may_be_added_to_a_scheduler_that_runs(clock: FakeClock) -> 
 async def test_a_pause_holds_at_the_start_too(clock: FakeClock) -> None:
     fleet = Fleet(clock, 1, catching_up)
     (node,) = fleet.nodes
-    async with fleet.running():
+    async with fleet:
         await node.scheduler.pause("a")
         await fleet.until(65)
         await node.scheduler.resume("a")
         await down_until(fleet, 300)
-        await fleet.memory.set_paused("a", True)
+        await fleet.store.set_paused("a", True)
         await node.start()
-        assert node.book.skips("a")[-1] == "paused"
+        assert fleet.book(node).skips("a")[-1] == "paused"
         assert ticks(fleet) == [120]
 
 
 async def test_a_run_in_progress_uses_the_tick_up(clock: FakeClock) -> None:
-    fleet = Fleet(clock, 2, lambda job: catching_up(job).without_overlapping())
-    async with fleet.running("n0"):
+    fleet = Fleet(clock, 2, lambda job: catching_up(job).without_overlapping(), starts=1)
+    async with fleet:
         await fleet.until(70)
-        await fleet.nodes[0].die()
+        await fleet.nodes[0].crash()
         fleet.lasting = 100
         await fleet.until(400)
         await fleet.nodes[0].start()
@@ -185,23 +184,23 @@ async def test_a_run_in_progress_uses_the_tick_up(clock: FakeClock) -> None:
         await fleet.nodes[1].start()
         await fleet.until(490)
         assert ticks(fleet) == [60, 360]
-        assert "elsewhere" not in fleet.nodes[1].book.skips("a"), "360 was decided when it came"
+        assert "elsewhere" not in fleet.book(fleet.nodes[1]).skips("a"), "360 was decided when it came"
 
 
 async def test_one_off_instants_are_caught_up_with(clock: FakeClock) -> None:
     at: list[datetime] = [clock.now() + timedelta(seconds=seconds) for seconds in (10, 200, 300)]
     fleet = Fleet(clock, 2, lambda job: job.at(*at).on_one_server().catch_up(3600))
-    async with fleet.running():
+    async with fleet:
         await down_until(fleet, 400)
         await start_all(fleet)
         assert ticks(fleet) == [10, 300]
 
 
 async def test_with_reruns_an_interrupted_tick_runs_beside_the_missed_one(clock: FakeClock) -> None:
-    fleet = Fleet(clock, 2, lambda job: catching_up(job).rerun_on_crash().lock_ttl(30), lasting=20)
-    async with fleet.running("n0"):
+    fleet = Fleet(clock, 2, lambda job: catching_up(job).rerun_on_crash().lock_ttl(30), lasting=20, starts=1)
+    async with fleet:
         await fleet.until(65)
-        await fleet.nodes[0].die()
+        await fleet.nodes[0].crash()
         await fleet.until(400)
         await fleet.nodes[1].start()
         await clock.advance(1)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from _life_doubles import Book, Handler, Link, locks, nothing, passing
+from _life_doubles import Book, Handler, Link, locks, nothing
 
 from asyncsched import MemoryStore, Scheduler, StoreUnavailableError, events
 from asyncsched.testing import FakeClock
@@ -55,7 +55,7 @@ async def test_a_store_that_breaks_its_protocol_ends_the_run_loudly(
     assert not running.done()
     handler.let_go()
     with pytest.raises(RuntimeError, match="broken") as raised:
-        await passing(clock, running)
+        await clock.run_until(running)
     assert raised.value is broken
     assert len(messages(caplog, "its engine failed", logging.CRITICAL)) == 1
     assert book.outcomes("long") == ["succeeded"]
@@ -132,7 +132,7 @@ async def test_a_job_with_a_bad_trigger_can_still_be_triggered(scheduler: Schedu
     scheduler.add_job("odd", nothing).schedule(Odd(lambda _: _raise(ValueError()), 0)).without_overlapping()
     async with scheduler:
         run = await scheduler.trigger("odd")
-        assert await passing(clock, run.wait()) == "succeeded"
+        assert await clock.run_until(run.wait()) == "succeeded"
 
 
 # Subscribers

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from _life_doubles import Book, Handler, locks, nothing, passing
+from _life_doubles import Book, Handler, locks, nothing
 
 from asyncsched import MemoryStore, Scheduler
 from asyncsched.testing import FakeClock
@@ -71,7 +71,7 @@ async def test_one_signal_is_answered_and_the_run_ends_quietly(
     await clock.advance(10)
     await delivered(signal.SIGTERM)
     handler.let_go()
-    await passing(clock, running)
+    await clock.run_until(running)
     assert (handler.ended, handler.cancelled) == (1, 0)
     assert [signal.getsignal(each) for each in BOTH] == [mine, mine]
 
@@ -102,7 +102,7 @@ async def test_only_the_named_signals_are_answered(scheduler: Scheduler, clock: 
     assert signal.getsignal(signal.SIGINT) is mine
     assert signal.getsignal(signal.SIGTERM) is not mine
     await delivered(signal.SIGTERM)
-    await passing(clock, running)
+    await clock.run_until(running)
     assert signal.getsignal(signal.SIGTERM) is mine
 
 
@@ -112,7 +112,7 @@ async def test_a_cancelled_run_puts_the_handlers_back(scheduler: Scheduler, cloc
     await clock.settle()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await passing(clock, running)
+        await clock.run_until(running)
     assert [signal.getsignal(each) for each in BOTH] == [mine, mine]
 
 

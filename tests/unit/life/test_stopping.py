@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from _life_doubles import Book, Handler, Link, locks, nothing, passing
+from _life_doubles import Book, Handler, Link, locks, nothing
 
 from asyncsched import MemoryStore, Scheduler, SchedulerError, current_run, events
 from asyncsched.testing import FakeClock
@@ -65,7 +65,7 @@ async def test_a_cancelled_stop_does_not_end_the_drain(scheduler: Scheduler, clo
     await clock.settle()
     assert scheduler.snapshot().state == "draining"
     handler.let_go()
-    await passing(clock, asyncio.gather(running, first))
+    await clock.run_until(asyncio.gather(running, first))
     assert (handler.ended, handler.cancelled) == (1, 0)
 
 
@@ -187,7 +187,7 @@ async def test_a_start_while_it_runs_or_drains_is_refused_and_harms_nothing(
         stopping = asyncio.ensure_future(scheduler.stop())
         await clock.settle()
     handler.let_go()
-    await passing(clock, asyncio.gather(running, stopping))
+    await clock.run_until(asyncio.gather(running, stopping))
     assert handler.ended == 1
 
 
@@ -286,7 +286,7 @@ async def test_another_node_may_run_the_job_only_when_the_leftover_has_ended(
     handler.let_go()
     await old.__aenter__()
     await clock.advance(10)
-    await passing(clock, old.stop())
+    await clock.run_until(old.stop())
     async with new:
         await clock.advance_to(clock.now().replace(second=35))
         assert handler.runs == []
@@ -386,7 +386,7 @@ async def test_a_stop_at_any_turn_of_the_loop_leaves_no_lock_and_no_task(
             await asyncio.sleep(0)
         stopping = asyncio.ensure_future(scheduler.stop())
         await advancing
-        await passing(clock, stopping, limit=40)
+        await clock.run_until(stopping, limit=40)
     assert locks(memory) == {}
     assert asyncio.all_tasks() == {asyncio.current_task()}
     started = {event.run_id for event in book.of(events.RunStarted)}

@@ -128,7 +128,7 @@ class StallingClock(FakeClock):
     """A clock under an event loop that stands still while time passes: a blocked loop, or a suspended machine."""
 
     def stall(self, seconds: float) -> None:
-        self._elapsed += seconds
+        self.elapsed += seconds
 
 
 @GUARDS
