@@ -116,13 +116,14 @@ class Engine:
         """Schedule a complete job from now on; its immediate run is fired at the next turn."""
         state = JobState(job, job.freeze(defaults))
         self.states[job.name] = state
-        self._ticker.schedule(state)
+        now = now_us(self._clock)
+        self._ticker.schedule(state, now)
         if self._bus.is_heard and self._bus.wants(events.JobAdded):
             fire_time = None if state.next_us is None else from_us(state.next_us)
             self._bus.emit(
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
             )
-        self.recovery.adopt(state, now_us(self._clock))
+        self.recovery.adopt(state, now)
         self.turns.adopt(state)
         if job.runs_immediately:
             self._immediate.append(state)

@@ -80,9 +80,8 @@ class Ticker:
 
     # Which tick is next
 
-    def schedule(self, state: JobState) -> None:
-        """Wait for the job's first tick from now on."""
-        now = now_us(self._clock)
+    def schedule(self, state: JobState, now: int) -> None:
+        """Wait for the job's first tick from ``now`` on (us)."""
         if self._store.time() is not None:
             state.decided_us = now - self._lag_us()  # what lies before is not this job's, should both clocks step back
         if state.step is not None:

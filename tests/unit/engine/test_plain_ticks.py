@@ -216,6 +216,27 @@ class TestMany:
         ended = [event.job for event in (*book.of(events.RunEnded), *book.of(events.TickSkipped))]
         assert ended == [f"job{index}" for index in range(MANY)]
 
+    @pytest.mark.parametrize("stops", [False, True])
+    async def test_one_that_is_removed_before_its_turn_is_gone(
+        self, scheduler: Scheduler, clock: FakeClock, stops: bool
+    ) -> None:
+        book = Book(scheduler)
+        doomed = f"job{MANY - 1}"
+
+        async def handler() -> None:
+            if doomed in scheduler.jobs:
+                scheduler.remove_job(doomed)
+                if stops:
+                    await scheduler.stop()
+                else:
+                    clock.shift(-5)
+
+        add_many(scheduler, handler)
+        async with running(scheduler, clock):
+            await clock.advance(30)
+        told = (*book.of(events.RunStarted), *book.of(events.TickSkipped))
+        assert {event.job for event in told} == {f"job{index}" for index in range(MANY - 1)}
+
     async def test_a_clock_that_is_set_back_meanwhile_starts_nothing_early_or_twice(
         self, scheduler: Scheduler, clock: FakeClock
     ) -> None:
