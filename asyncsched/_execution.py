@@ -167,7 +167,7 @@ class Executor:
         """Sleep the job's random delay. A run that is asked to end meanwhile does not start."""
         if state.job.delay is None or run.kind is ClaimKind.TRIGGER:
             return
-        delay = self._random.uniform(*state.job.delay)
+        delay = state.job.drawn_delay(run.fire_us, self._random)
         self._starts_at[run] = self._clock.monotonic() + delay
         self._give_up_late_start(run)
         try:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from asyncsched._durations import Duration, seconds
 from asyncsched._handlers import Invoke, invoker
-from asyncsched._instants import EPOCH
+from asyncsched._job_plan import Plan
+from asyncsched._job_schedules import JobSchedules
 from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
-from asyncsched.exceptions import ConfigurationError
+from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
-from asyncsched.triggers import Cron, Daily, Every, Once, Union
 from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime, tzinfo
+    from datetime import tzinfo
+    from random import Random
 
 F = TypeVar("F")
-T = TypeVar("T")
-P = ParamSpec("P")
 
 _UNSET = object()
 
 
-class Job:
+class Job(JobSchedules):
     """One job of a scheduler. Every method returns the job itself, so that calls chain.
 
     All methods check their arguments at once and raise ``ConfigurationError`` with the job, the value and the rule:
@@ -38,21 +34,14 @@ class Job:
     __slots__ = (
         "_catch_up",
         "_delay",
-        "_frozen",
         "_grace",
         "_handler",
-        "_immediate",
         "_invoke",
         "_lock_ttl",
         "_max_attempts",
-        "_name",
         "_no_overlap",
         "_one_server",
-        "_timezone",
-        "_trigger",
         "_unavailable",
-        "_zoned_trigger",
-        "on_complete",
     )
 
     def __init__(self, name: str, handler: object = _UNSET) -> None:
@@ -60,17 +49,16 @@ class Job:
         self._handler: object = None
         self._invoke: Invoke | None = None
         self._trigger: Trigger | None = None
-        self._zoned_trigger: Callable[..., Trigger] | None = None
+        self._plan: Plan | None = None
         self._immediate = self._one_server = self._no_overlap = self._frozen = False
-        self._delay: tuple[float, float] | None = None
+        self._delay: tuple[float, float, str | None] | None = None
         self._timezone: tzinfo | None = None
         self._lock_ttl: float | None = None
         self._grace: object = _UNSET
         self._max_attempts: int | None = None
         self._catch_up: float | None = None
         self._unavailable: str | None = None
-        self.on_complete: Callable[[], None] | None = None
-        """Called when a part that was missing is given, on a scheduler that runs already."""
+        self.on_complete = None
         if handler is not _UNSET:
             self._set_handler(handler)
 
@@ -81,53 +69,6 @@ class Job:
         self._check_changeable("handler")
         self._set_handler(handler)
         return handler
-
-    # Schedules
-
-    def immediate(self) -> Job:
-        """Run once when the scheduler starts. With ``on_one_server()``: once in the cluster per ``lock_ttl``.
-
-        May be combined with one other schedule.
-        """
-        self._check_changeable("immediate()")
-        self._immediate = True
-        self._tell_complete()
-        return self
-
-    def daily_at(self, *times: str) -> Job:
-        """Run each day at ``times`` (``"HH:MM:SS"`` or ``"HH:MM"``) in the job's time zone."""
-        return self._schedule_in_zone(_shown("daily_at", *times), partial(Daily, *times))
-
-    def per_seconds(self, interval: float) -> Job:
-        """Run every ``interval`` seconds, at least 0.001, on a grid that starts at the Unix epoch."""
-        return self._every("per_seconds", interval, 1.0)
-
-    def per_minutes(self, interval: float) -> Job:
-        """Run every ``interval`` minutes on a grid that starts at the Unix epoch."""
-        return self._every("per_minutes", interval, 60.0)
-
-    def per_hours(self, interval: float) -> Job:
-        """Run every ``interval`` hours on a grid that starts at the Unix epoch."""
-        return self._every("per_hours", interval, 3600.0)
-
-    def every(self, interval: Duration, *, anchor: datetime = EPOCH) -> Job:
-        """Run every ``interval`` (seconds or timedelta, at least 1 ms) on a grid through ``anchor`` (aware)."""
-        return self._schedule(f"every({interval!r})", lambda: Every(interval, anchor=anchor))
-
-    def cron(self, *expressions: str) -> Job:
-        """Run by cron expressions: five fields, six with seconds first, or ``@daily`` and the like; in the job's time
-        zone."""
-        return self._schedule_in_zone(_shown("cron", *expressions), partial(_crons, expressions))
-
-    def at(self, *instants: datetime) -> Job:
-        """Run once at each of ``instants``, which must be aware."""
-        return self._schedule("at()", lambda: Once(*instants))
-
-    def schedule(self, trigger: Trigger) -> Job:
-        """Run at the fire times of any trigger."""
-        if isinstance(trigger, type) or not callable(getattr(trigger, "next_fire_time", None)):
-            raise self._refusal("schedule()", f"{trigger!r} is no trigger: it has no method next_fire_time(after)")
-        return self._schedule(f"schedule({trigger!r})", lambda: trigger)
 
     # Policies
 
@@ -143,17 +84,24 @@ class Job:
         self._no_overlap = True
         return self
 
-    def random_delay(self, min: Duration, max: Duration) -> Job:  # noqa: A002
-        """Wait before each run, after its tick is claimed: uniformly from ``min`` to ``max`` seconds, drawn per run."""
-        call = f"random_delay({min!r}, {max!r})"
+    def random_delay(self, min: Duration, max: Duration, *, seed: str | None = None) -> Job:  # noqa: A002
+        """Wait before each run, after its tick is claimed: uniformly from ``min`` to ``max`` seconds, drawn per run.
+
+        With ``seed="tick"`` the wait follows from the job's name and the tick: all nodes, and previews, have the same.
+        """
+        call = f"random_delay({min!r}, {max!r}{'' if seed is None else f', seed={seed!r}'})"
         low, high = (self._seconds(value, call) for value in (min, max))
         if low > high:
             raise self._refusal(call, "the rule is 0 <= min <= max")
-        return self._policy("_delay", (low, high), call)
+        if seed not in (None, "tick"):
+            raise self._refusal(call, "the rule is seed='tick', or none")
+        return self._policy("_delay", (low, high, seed), call)
 
     def timezone(self, timezone: str | tzinfo) -> Job:
-        """Read ``daily_at`` and ``cron`` in this zone (an IANA name or a ``tzinfo``) instead of the scheduler's."""
-        return self._policy("_timezone", self._named(zone, timezone), f"timezone({timezone!r})")
+        """Read wall times and filters in this zone (an IANA name or a ``tzinfo``) instead of the scheduler's."""
+        call = f"timezone({timezone!r})"
+        self._policy("_timezone", self._named(zone, timezone), call)
+        return self if self._plan is None else self._replan(call)
 
     def lock_ttl(self, ttl: Duration) -> Job:
         """Let the job's locks end ``ttl`` seconds (at least 1) after their node died, instead of the scheduler's
@@ -207,8 +155,8 @@ class Job:
 
     @property
     def trigger(self) -> Trigger | None:
-        """The rule of its fire times; ``None`` for a job without one. Daily times and cron expressions take the
-        scheduler's time zone, where the job has none, when the job is scheduled."""
+        """The rule of its fire times; ``None`` for a job without one. Wall times and filters take the scheduler's time
+        zone, where the job has none, when the job is scheduled; until then it is shown in UTC."""
         return self._trigger
 
     @property
@@ -234,7 +182,12 @@ class Job:
     @property
     def delay(self) -> tuple[float, float] | None:
         """The bounds of the random delay, in seconds."""
-        return self._delay
+        return None if self._delay is None else self._delay[:2]
+
+    @property
+    def is_delay_seeded(self) -> bool:
+        """Whether the random delay follows from the tick."""
+        return self._delay is not None and self._delay[2] is not None
 
     @property
     def max_attempts(self) -> int:
@@ -256,7 +209,9 @@ class Job:
         """The job's policies, as they are called."""
         words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
         words += ["without_overlapping"] * self._no_overlap
-        words += [f"random_delay({self._delay[0]:g}, {self._delay[1]:g})"] if self._delay else []
+        if self._delay is not None:
+            seed = ", seed='tick'" if self.is_delay_seeded else ""
+            words.append(f"random_delay({self._delay[0]:g}, {self._delay[1]:g}{seed})")
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
         words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
@@ -269,12 +224,17 @@ class Job:
 
     # How the engine takes it over
 
-    def missing(self) -> str | None:
-        """Return what the job still needs before it can be scheduled, or ``None``."""
+    def missing(self, timezone: tzinfo | None = None) -> str | None:
+        """Return what the job still needs before it can be scheduled, or ``None``; ``timezone`` is its scheduler's."""
         if self._invoke is None:
             return "it has no handler; call the job with its function, as a decorator does"
         if self._trigger is None and not self._immediate:
             return "it has no schedule; give it one, such as per_seconds(30) or immediate()"
+        if (
+            self._plan is not None
+            and (reason := self._plan.refusal(self._timezone or timezone, self._name)) is not None
+        ):
+            return reason
         for policy, is_set in (("rerun_on_crash", self._max_attempts), ("catch_up", self._catch_up is not None)):
             if is_set and not self._one_server:
                 return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
@@ -299,9 +259,15 @@ class Job:
                 lock_ttl=defaults.lock_ttl if self._lock_ttl is None else self._lock_ttl,
                 misfire_grace=defaults.misfire_grace if self._grace is _UNSET else cast("float | None", self._grace),
             )
-        if self._zoned_trigger is not None:
-            self._trigger = self._zoned_trigger(timezone=settings.timezone)
+        self._trigger, _ = self.planned(settings.timezone)
+        self._plan = None
         return settings
+
+    def drawn_delay(self, fire_us: int, draw: Random) -> float:
+        """Return the seconds to wait before a run of this tick."""
+        assert self._delay is not None
+        low, high, seed = self._delay
+        return draw.uniform(low, high) if seed is None else low + (high - low) * fraction(seed, self._name, fire_us)
 
     @property
     def invoke(self) -> Invoke:
@@ -314,35 +280,6 @@ class Job:
         self._handler = handler
         self._tell_complete()
 
-    def _tell_complete(self) -> None:
-        if self.on_complete is not None:
-            self.on_complete()
-
-    def _every(self, method: str, interval: object, unit: float) -> Job:
-        call = f"{method}({interval!r})"
-        if isinstance(interval, timedelta):  # which has a unit of its own
-            raise self._refusal(call, "it takes a number; every() takes a timedelta")
-        number = self._named(seconds, interval, what=call)
-        return self._schedule(call, partial(_fixed_interval, number * unit))
-
-    def _schedule_in_zone(self, call: str, make: Callable[..., Trigger]) -> Job:
-        self._schedule(call, make)
-        self._zoned_trigger = make
-        return self
-
-    def _schedule(self, call: str, make: Callable[[], Trigger]) -> Job:
-        self._check_changeable(call)
-        if self._trigger is not None:
-            raise self._refusal(
-                call, f"it already has the schedule {self._trigger!r}; join two triggers with | in schedule()"
-            )
-        try:
-            self._trigger = make()
-        except ConfigurationError as error:
-            raise self._refusal(call, str(error)) from None
-        self._tell_complete()
-        return self
-
     def _policy(self, field: str, value: object, call: str, unset: object = None) -> Job:
         self._check_changeable(call)
         before = getattr(self, field)
@@ -353,35 +290,3 @@ class Job:
 
     def _seconds(self, value: Duration, call: str, at_least: float = 0.0) -> float:
         return self._named(seconds, value, what=call, at_least=at_least)
-
-    def _named(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call ``check`` and put the job's name in front of what it refuses."""
-        try:
-            return check(*args, **kwargs)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"job {self._name!r}: {error}") from None
-
-    def _check_changeable(self, call: str) -> None:
-        if self._frozen:
-            raise self._refusal(call, "it is already scheduled; remove_job() and add_job() again to change it")
-
-    def _refusal(self, call: str, rule: str) -> ConfigurationError:
-        return ConfigurationError(f"job {self._name!r}: {call}: {rule}")
-
-
-@lru_cache
-def _fixed_interval(interval: float) -> Every:
-    """Return the grid of this interval: one for all jobs that have it, since it never changes."""
-    return Every(interval)
-
-
-def _shown(method: str, *args: object) -> str:
-    """Return a call as it was written."""
-    return f"{method}({', '.join(map(repr, args))})"
-
-
-def _crons(expressions: tuple[str, ...], timezone: str | tzinfo = "UTC") -> Trigger:
-    if not expressions:
-        raise ConfigurationError("at least one expression is needed")
-    crons = [Cron(expression, timezone=timezone) for expression in expressions]
-    return crons[0] if len(crons) == 1 else Union(*crons)

@@ -62,7 +62,7 @@ class Registry:
     def check_complete(self) -> None:
         """Raise ``ConfigurationError`` if a job cannot be scheduled."""
         for job in self.jobs.values():
-            if (missing := job.missing()) is not None:
+            if (missing := job.missing(self._defaults.timezone)) is not None:
                 raise ConfigurationError(f"job {job.name!r}: {missing}")
 
     def open(self, engine: Engine) -> None:
@@ -86,7 +86,7 @@ class Registry:
             return  # the next start takes them
         waiting, self._newcomers = self._newcomers, []
         for job in waiting:
-            if (missing := job.missing()) is None:
+            if (missing := job.missing(self._defaults.timezone)) is None:
                 job.on_complete = None
                 self._engine.adopt(job, self._defaults)
             else:

@@ -21,10 +21,11 @@ from asyncsched._durations import Duration, seconds
 from asyncsched._engine import Engine
 from asyncsched._events import EventBus
 from asyncsched._grants import DEFAULT_LOCK_TTL
+from asyncsched._groups import JobAdder
 from asyncsched._instants import from_us
-from asyncsched._job import Job
 from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
 from asyncsched._logs import SafeLogger
+from asyncsched._preview import FireTime, preview
 from asyncsched._registry import Registry
 from asyncsched._run import Run, current_run, new_id
 from asyncsched._signals import answered
@@ -35,12 +36,15 @@ from asyncsched.stores import make_store
 from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from redis.asyncio import Redis, RedisCluster
 
+    from asyncsched._job import Job
     from asyncsched.protocols import Clock, Store
 
 
-class Scheduler:
+class Scheduler(JobAdder):
     """A scheduler of periodic jobs inside an asyncio service.
 
     Args:
@@ -102,26 +106,6 @@ class Scheduler:
 
     # Jobs
 
-    def add_job(self, name: str, handler: object) -> Job:
-        """Register a job and return it, to be given its schedule and policies.
-
-        On a running scheduler, call it from the scheduler's event loop; the job is scheduled at the loop's next turn.
-
-        Raises:
-            DuplicateJobError: the name is taken.
-            ConfigurationError: the name or the handler breaks its rule.
-        """
-        return self._registry.register(Job(name, handler))
-
-    def job(self, name: str) -> Job:
-        """Register a job whose handler follows: the returned job, with its schedule, decorates the function.
-
-        Raises:
-            DuplicateJobError: the name is taken.
-            ConfigurationError: the name breaks its rule.
-        """
-        return self._registry.register(Job(name))
-
     def remove_job(self, name: str) -> None:
         """Forget a job. Its active runs go on.
 
@@ -142,6 +126,21 @@ class Scheduler:
     def jobs(self) -> Mapping[str, Job]:
         """All jobs by name, read-only."""
         return MappingProxyType(self._registry.jobs)
+
+    def preview(self, name: str, count: int = 10, after: datetime | None = None) -> tuple[FireTime, ...]:
+        """Return the next fire times of a job, with what changes them. Nothing runs, and nothing is asked of the store.
+
+        Args:
+            name: of the job, which may lack a handler, and the scheduler need not run.
+            count: how many, 1 to 10 000; there are fewer if the schedule ends.
+            after: aware; ``None``: now.
+
+        Raises:
+            UnknownJobError: no job has this name.
+            ConfigurationError: a bad count or instant, or parts of a schedule that do not go together.
+        """
+        job = self.get_job(name)
+        return preview(job, self._defaults.timezone, self._ledger.now() if after is None else after, count)
 
     # Running
 

@@ -12,10 +12,29 @@ are ``None``.
 from __future__ import annotations
 
 from asyncsched._instants import EPOCH
+from asyncsched.triggers._calendar import Monthly, Weekly, Yearly
 from asyncsched.triggers._cron import Cron
 from asyncsched.triggers._daily import Daily
 from asyncsched.triggers._every import Every
+from asyncsched.triggers._filters import Between, Excluding, OnDays, UnlessBetween, Within
 from asyncsched.triggers._once import Once
+from asyncsched.triggers._rrule import RRule
 from asyncsched.triggers._union import Union
 
-__all__ = ["EPOCH", "Cron", "Daily", "Every", "Once", "Union"]
+__all__ = [
+    "EPOCH",
+    "Between",
+    "Cron",
+    "Daily",
+    "Every",
+    "Excluding",
+    "Monthly",
+    "OnDays",
+    "Once",
+    "RRule",
+    "Union",
+    "UnlessBetween",
+    "Weekly",
+    "Within",
+    "Yearly",
+]

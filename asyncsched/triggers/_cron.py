@@ -17,51 +17,63 @@ Two of Debian's rules are odd enough to cite:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from functools import partial
 
 from cronsim import CronSim, CronSimError
 
 from asyncsched._instants import require_aware
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers._cron_fields import cron_fields
+from asyncsched.triggers._times import dst_argument
 from asyncsched.triggers._union import Joinable
-from asyncsched.triggers._wall import next_elapsed, next_fixed
+from asyncsched.triggers._wall import DST_RULES, WallTrigger, checked_dst, next_elapsed
 from asyncsched.triggers._zones import zone, zone_argument
 
 _ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  wall time is naive by nature
 
 
 @dataclass(init=False, repr=False, frozen=True, slots=True)
-class Cron(Joinable):
+class Cron(Joinable, WallTrigger):
     """Fires when a local clock matches a cron expression.
 
     At a DST change an expression whose minute and hour both do not begin with ``*`` behaves like ``Daily``:
     what the clock skips fires once at the end of the gap, what it repeats fires in the first pass. All others
-    follow the time that elapses: they fire in both passes, and what is skipped does not exist.
+    follow the time that elapses: they fire in both passes, and what is skipped does not exist; no policy changes that.
 
     Args:
         expression: five fields (minute, hour, day of month, month, day of week), six with seconds first, or
             one of ``@hourly @daily @midnight @weekly @monthly @yearly @annually``. Equality looks at this
             text.
         timezone: an IANA key or a ``tzinfo``.
+        dst: as for ``Daily``; only ``"once"`` where minute or hour begins with ``*``.
 
     Raises:
         ConfigurationError: an expression against the rules (``_cron_fields``), one whose day never comes,
-            such as the 30th of February, or an unknown time zone.
+            such as the 30th of February, an unknown time zone, or a policy that has no effect.
     """
 
     expression: str
     timezone: tzinfo
+    dst: str
     _follows_elapsed: bool = field(compare=False)
     _steps: CronSim = field(compare=False)  # never stepped itself: each question steps a copy
 
-    def __init__(self, expression: str, timezone: str | tzinfo = "UTC") -> None:
+    def __init__(self, expression: str, timezone: str | tzinfo = "UTC", *, dst: str = "once") -> None:
         fields = cron_fields(expression)
+        follows_elapsed = any(text.startswith("*") for text in fields[-5:-3])
+        if checked_dst(dst) != "once" and follows_elapsed:
+            raise ConfigurationError(
+                f"cron {expression!r}: dst {dst!r} is for fixed times; where minute or hour begins with '*', fire "
+                "times follow the time that elapses (a range such as 0-59/15 makes them fixed)"
+            )
         object.__setattr__(self, "expression", " ".join(expression.split()))
         object.__setattr__(self, "timezone", zone(timezone))
-        object.__setattr__(self, "_follows_elapsed", any(text.startswith("*") for text in fields[-5:-3]))
+        object.__setattr__(self, "dst", dst)
+        object.__setattr__(self, "_follows_elapsed", follows_elapsed)
         object.__setattr__(self, "_steps", _simulation(expression, fields))
 
     def next_fire_time(self, after: datetime) -> datetime | None:
@@ -72,10 +84,11 @@ class Cron(Joinable):
         Raises:
             ConfigurationError: ``after`` is not an aware datetime.
         """
-        rule = next_elapsed if self._follows_elapsed else next_fixed
-        return rule(require_aware(after, what="next_fire_time()"), self.timezone, self._next_wall)
+        rule = next_elapsed if self._follows_elapsed else DST_RULES[self.dst]
+        return rule(require_aware(after, what="next_fire_time()"), self.timezone, self.next_wall)
 
-    def _next_wall(self, shown: datetime) -> datetime | None:
+    def next_wall(self, shown: datetime) -> datetime | None:
+        """Return the first wall time of the rule strictly later than ``shown``; both naive."""
         steps = copy(self._steps)
         steps.dt = shown.replace(microsecond=0)
         try:
@@ -83,12 +96,17 @@ class Cron(Joinable):
         except OverflowError:
             return None
 
-    def __reduce__(self) -> tuple[type[Cron], tuple[str, tzinfo]]:
+    @property
+    def has_fixed_times(self) -> bool:
+        """Whether ``dst`` applies: the rule does not follow the time that elapses."""
+        return not self._follows_elapsed
+
+    def __reduce__(self) -> tuple[Callable[[], Cron], tuple[()]]:
         """Pickle what the user gave: a cronsim object would tie the pickle to one version of cronsim."""
-        return type(self), (self.expression, self.timezone)
+        return partial(type(self), self.expression, self.timezone, dst=self.dst), ()
 
     def __repr__(self) -> str:
-        return f"Cron({self.expression!r}{zone_argument(self.timezone)})"
+        return f"Cron({self.expression!r}{zone_argument(self.timezone)}{dst_argument(self.dst)})"
 
 
 def _simulation(expression: str, fields: tuple[str, ...]) -> CronSim:

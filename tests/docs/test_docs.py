@@ -22,6 +22,8 @@ from _pages import BY_NAME, PAGES, ROOT, code
 
 import asyncsched
 from asyncsched import Job, Run, RunContext, Scheduler, Snapshot, events, testing, triggers
+from asyncsched._groups import Group
+from asyncsched._preview import FireTime
 from asyncsched._snapshot import JobSnapshot, RunSnapshot
 
 if TYPE_CHECKING:
@@ -108,7 +110,8 @@ def test_every_page_is_on_the_map() -> None:
 
 
 def own_names(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    """Return the public names of a class and of what it is made of."""
+    return {name for part in kind.__mro__[:-1] for name in vars(part) if not name.startswith("_")}
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -131,7 +134,7 @@ def test_every_scheduler_option_is_documented_with_its_default() -> None:
     assert table == expected
 
 
-OF_THE_ENGINE = {"freeze", "invoke", "missing", "on_complete"}
+OF_THE_ENGINE = {"drawn_delay", "freeze", "invoke", "missing", "on_complete", "planned"}
 RUN_CONTEXT = {"job", "run_id", "trace_id", "fire_time", "started_at", "attempt", "fence", "node", "logger"}
 RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the other slots are the engine's
 
@@ -146,6 +149,8 @@ RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the ot
         (Snapshot, own_names(Snapshot)),
         (JobSnapshot, own_names(JobSnapshot)),
         (RunSnapshot, own_names(RunSnapshot)),
+        (FireTime, own_names(FireTime)),
+        (Group, own_names(Group)),
         (testing.FakeClock, own_names(testing.FakeClock)),
     ],
 )

@@ -13,12 +13,13 @@ ROOT = Path(asyncsched.__file__).parent
 
 LAYERS = [
     # words: values, protocols, how a handler is called
-    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "events"],
+    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "events", "_seeds"],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings"],
+    ["_job_settings", "_job_plan"],
+    ["_job_schedules"],
     ["_job"],
     # stores
     ["stores"],
@@ -26,7 +27,7 @@ LAYERS = [
     ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
     ["_recovery", "_claim", "_claims", "_ticker", "_engine"],
     # facade
-    ["_registry", "_snapshot", "_signals", "_scheduler"],
+    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
     # shells
     ["__init__", "testing"],
 ]

@@ -232,3 +232,11 @@ def test_one_trigger_answers_questions_in_any_order() -> None:
     questions = [datetime(2020 + n % 7, 1 + n % 12, 3, tzinfo=UTC) + timedelta(hours=n) for n in range(40)]
     forwards = [cron.next_fire_time(question) for question in questions]
     assert [cron.next_fire_time(question) for question in reversed(questions)] == forwards[::-1]
+
+
+@pytest.mark.parametrize("expression", ["*/15 2 * * *", "30 */2 * * *", "@hourly", "0 * 2 * * *"])
+def test_a_policy_has_no_effect_where_the_time_that_elapses_is_followed(expression: str) -> None:
+    assert Cron(expression, dst="once") == Cron(expression)
+    for dst in ("skip", "both"):
+        with pytest.raises(ConfigurationError, match=r"dst '\w+' is for fixed times; where minute or hour begins with"):
+            Cron(expression, dst=dst)

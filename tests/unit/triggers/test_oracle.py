@@ -90,8 +90,8 @@ def values(text: str, low: int, high: int) -> set[int]:
     return found
 
 
-def simulated(walk: list[Tick], seconds: set[int], minute: str, hour: str) -> list[datetime]:
-    """Return the instants at which cron(8) would run the job."""
+def simulated(walk: list[Tick], seconds: set[int], minute: str, hour: str, dst: str = "once") -> list[datetime]:
+    """Return the instants at which cron(8) would run the job, or would by another policy for fixed times."""
     minutes, hours = values(minute, 0, 59), values(hour, 0, 23)
     wildcard = minute[0] == "*" or hour[0] == "*"
 
@@ -100,6 +100,10 @@ def simulated(walk: list[Tick], seconds: set[int], minute: str, hour: str) -> li
 
     if wildcard:
         return [instant for instant, wall, _ in walk[1:] if matches(wall)]
+    if dst == "skip":  # only what is shown, and shown for the first time
+        return [instant for instant, wall, first_shown in walk[1:] if first_shown and matches(wall)]
+    if dst == "both":
+        return [instant for instant, wall, shown in walk[1:] if matches(wall) or any(map(matches, shown))]
     return [instant for instant, _, first_shown in walk[1:] if any(map(matches, first_shown))]
 
 
@@ -136,6 +140,20 @@ def test_daily(key: str, change: str) -> None:
     for times in (["02:30"], ["00:00", "01:15", "01:45"], ["00:30", "02:00", "03:00", "23:45"]):
         each = [simulated(walk, {0}, time[3:], time[:2]) for time in times]
         assert_agrees(Daily(*times, timezone=key), walk, sorted(set().union(*each)))
+
+
+@pytest.mark.parametrize("dst", ["skip", "both"])
+@pytest.mark.parametrize(("key", "change"), CHANGES)
+def test_policies(key: str, change: str, dst: str) -> None:
+    walk = ticks(key, change, timedelta(hours=25), MINUTE)
+    for expression in EXPRESSIONS:
+        minute, hour, *_ = expression.split()
+        if not (minute + hour).count("*"):
+            cron = Cron(expression, key, dst=dst)
+            assert_agrees(cron, walk, simulated(walk, {0}, minute, hour, dst))
+    times = ["00:00", "02:15", "03:00"]
+    each = [simulated(walk, {0}, time[3:], time[:2], dst) for time in times]
+    assert_agrees(Daily(*times, timezone=key, dst=dst), walk, sorted(set().union(*each)))
 
 
 # The first four change by whole minutes; the others by seconds, as clocks did when they left their local mean
