@@ -104,6 +104,17 @@ class Ledger:
         if self._bus.wants(events.ErrorReported):
             self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
 
+    def time_is_over(self, run: Run, seconds: float) -> None:
+        """Book that a run has not ended in its time."""
+        self._logger.error(
+            "job=%s run=%s trace=%s has not ended within %.3f s; it is being cancelled",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            seconds,
+            extra=self._ids(run),
+        )
+
     def lease_lost(self, run: Run, why: str) -> None:
         """Book that a run's lease has ended before it."""
         self._logger.error(

@@ -20,6 +20,7 @@ from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
 from asyncsched._grants import ClaimKind
+from asyncsched._guide import Guide
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lease import LeaseKeeper
@@ -81,6 +82,7 @@ class Engine:
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
+        self._guide = Guide(clock, ledger)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -109,6 +111,8 @@ class Engine:
     def adopt(self, job: Job, defaults: JobSettings) -> None:
         """Schedule a complete job from now on; its immediate run is fired at the next turn."""
         state = JobState(job, job.freeze(defaults))
+        if job.run_policies is not None:
+            state.invoke = self._guide.invoker(job, job.run_policies)
         self.states[job.name] = state
         self._ticker.schedule(state)
         if self._bus.wants(events.JobAdded):

@@ -32,6 +32,7 @@ class GroupSettings(TypedDict, total=False):
     rerun_on_crash: int
     catch_up: Duration
     when_store_unavailable: str
+    timeout: Duration
 
 
 _FLAGS = ("on_one_server", "without_overlapping")
@@ -124,14 +125,14 @@ class _GroupJob(Job):
             _apply(self, policy, value)
         self._is_shared = False
 
-    def _policy(self, field: str, value: object, call: str, unset: object = None) -> Job:
+    def _policy(self, field: str, value: object, call: str, unset: object = None, *, of: object = None) -> Self:
         self._check_changeable(call)
         if self._is_shared:
             self._of_group.add(field)
         elif field in self._of_group:
             self._of_group.discard(field)
-            setattr(self, field, unset)
-        return super()._policy(field, value, call, unset)
+            setattr(of or self, field, unset)
+        return super()._policy(field, value, call, unset, of=of)
 
 
 def _apply(job: Job, policy: str, value: object) -> None:

@@ -31,6 +31,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The handler raised, or reported an error."""
     TIMED_OUT = "timed_out"
+    """It had not ended within the job's ``timeout``, and was cancelled."""
     CANCELLED = "cancelled"
     """Cancelled by a stop, or by itself."""
     LOCK_LOST = "lock_lost"

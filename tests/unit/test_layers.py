@@ -18,14 +18,15 @@ LAYERS = [
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings", "_job_plan"],
+    ["_job_settings", "_job_plan", "_run_policies"],
     ["_job_schedules"],
+    ["_job_runs"],
     ["_job"],
     # stores
     ["stores"],
     # engine: one run, claims, leases, accounting, the loop
     ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
-    ["_recovery", "_claim", "_claims", "_ticker", "_engine"],
+    ["_recovery", "_claim", "_claims", "_ticker", "_guide", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
     # shells

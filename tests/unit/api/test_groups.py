@@ -11,6 +11,7 @@ import pytest
 
 from asyncsched import ConfigurationError, DuplicateJobError, Job, Scheduler
 from asyncsched._groups import GroupSettings
+from asyncsched._job_runs import JobRuns
 from asyncsched._job_schedules import JobSchedules
 from asyncsched.triggers import Daily
 
@@ -27,12 +28,14 @@ async def work() -> None:
 ALL: dict[str, Any] = {
     "on_one_server": True, "without_overlapping": True, "random_delay": (1, 5), "timezone": "Asia/Tokyo",
     "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "run",
+    "timeout": 30,
 }  # fmt: skip
 
 
 def test_every_policy_is_a_setting() -> None:
     methods = {name: value for name, value in vars(Job).items() if name[0] != "_" and callable(value)}
     policies = {name for name, method in methods.items() if method.__annotations__["return"] == "Job"}
+    policies |= {name for name, value in vars(JobRuns).items() if name[0] != "_" and callable(value)}
     assert set(GroupSettings.__annotations__) == policies == set(ALL)
     assert not set(ALL) & set(vars(JobSchedules))
 
@@ -146,7 +149,7 @@ REFUSED = [
     pytest.param(
         {"lock_tll": 5},
         "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are catch_up, lock_ttl, "
-        "misfire_grace, on_one_server, random_delay, rerun_on_crash, timezone, when_store_unavailable, "
+        "misfire_grace, on_one_server, random_delay, rerun_on_crash, timeout, timezone, when_store_unavailable, "
         "without_overlapping",
         id="a near miss",
     ),

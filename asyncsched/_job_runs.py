@@ -1,0 +1,50 @@
+"""Owns the methods of a job that say what becomes of each run. Knows nothing of carrying one out."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from asyncsched._durations import Duration, seconds
+from asyncsched._job_schedules import JobSchedules
+from asyncsched._run_policies import RunPolicies
+
+
+class JobRuns(JobSchedules):
+    """The part of ``Job`` that says what becomes of a run. A job sets up its slot."""
+
+    __slots__ = ("_of_run",)
+
+    _of_run: RunPolicies | None
+
+    def timeout(self, timeout: Duration) -> Self:
+        """Cancel the handler if it has not ended ``timeout`` seconds (more than 0) after it was started: the run ends
+        as ``timed_out``. The random delay does not count."""
+        call = f"timeout({timeout!r})"
+        limit = self._seconds(timeout, call)
+        if not limit:
+            raise self._refusal(call, "the rule is more than 0 seconds")
+        return self._run_policy("timeout", limit, call)
+
+    @property
+    def run_policies(self) -> RunPolicies | None:
+        """What the job wants of each run; ``None``: nothing but being carried out."""
+        return self._of_run
+
+    # How they are kept
+
+    def _run_policy(self, field: str, value: object, call: str) -> Self:
+        self._check_changeable(call)
+        policies = self._of_run = self._of_run or RunPolicies()
+        return self._policy(field, value, call, of=policies)
+
+    def _policy(self, field: str, value: object, call: str, unset: object = None, *, of: object = None) -> Self:
+        """Set a policy, once; ``of``: what it is kept in, if not in the job itself."""
+        self._check_changeable(call)
+        before = getattr(of or self, field)
+        if before is not unset and before != value:
+            raise self._refusal(call, f"it was given before with the value {before!r}")
+        setattr(of or self, field, value)
+        return self
+
+    def _seconds(self, value: Duration, call: str, at_least: float = 0.0) -> float:
+        return self._named(seconds, value, what=call, at_least=at_least)

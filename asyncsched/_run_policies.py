@@ -1,0 +1,22 @@
+"""Owns what a job wants of each of its runs, beyond being carried out. Most jobs want nothing, and have none of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(slots=True, eq=False)
+class RunPolicies:
+    """What one job wants. Its methods fill it in; from then on it does not change."""
+
+    timeout: float | None = None
+    """Seconds for which a run may work; ``None``: however long."""
+
+    def words(self) -> Iterator[str]:
+        """Yield the policies, as they are called."""
+        if self.timeout is not None:
+            yield f"timeout({self.timeout:g})"
