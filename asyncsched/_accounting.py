@@ -104,6 +104,21 @@ class Ledger:
         if self._bus.wants(events.ErrorReported):
             self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
 
+    def retried(self, run: Run, error: BaseException, wait: float) -> None:
+        """Book that an attempt of a run has failed, and that another one follows."""
+        self._logger.warning(
+            "job=%s run=%s trace=%s failed in attempt %d and is tried again in %.3f s",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            run.attempt,
+            wait,
+            exc_info=error,
+            extra=self._ids(run),
+        )
+        if self._bus.wants(events.RunRetried):
+            self._bus.emit(events.RunRetried(**self._of_run(run), error=error, wait_for=wait))
+
     def time_is_over(self, run: Run, seconds: float) -> None:
         """Book that a run has not ended in its time."""
         self._logger.error(

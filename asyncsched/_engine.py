@@ -82,7 +82,7 @@ class Engine:
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
-        self._guide = Guide(clock, ledger)
+        self._guide = Guide(clock, ledger, self.executor, logger)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(

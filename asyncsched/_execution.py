@@ -168,15 +168,31 @@ class Executor:
         if state.job.delay is None or run.kind is ClaimKind.TRIGGER:
             return
         delay = state.job.drawn_delay(run.fire_us, self._random)
-        self._starts_at[run] = self._clock.monotonic() + delay
+        try:
+            await self._pause(run, delay, starts_at=self._clock.monotonic() + delay)
+        except asyncio.CancelledError:
+            run.asked_to_end = run.asked_to_end or Outcome.CANCELLED
+
+    async def _pause(self, run: Run, delay: float, *, starts_at: float) -> None:
+        self._starts_at[run] = starts_at
         self._give_up_late_start(run)
         try:
             if run.asked_to_end is None:
                 await sleep(self._clock, delay)
-        except asyncio.CancelledError:
-            run.asked_to_end = run.asked_to_end or Outcome.CANCELLED
         finally:
             del self._starts_at[run]
+
+    async def wait_to_retry(self, run: Run, delay: float) -> None:
+        """Sleep between two attempts of a run. No stop waits for that: it ends the run at once, as one that it has
+        cancelled."""
+        await self._pause(run, delay, starts_at=float("inf"))
+        if run.asked_to_end is not None:
+            raise asyncio.CancelledError
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether a stop waits for the runs to end."""
+        return self._draining
 
     def _give_back(self, state: JobState, run: Run, held: HeldLease | None) -> None:
         """Let go of what the run held for itself."""

@@ -33,6 +33,7 @@ class GroupSettings(TypedDict, total=False):
     catch_up: Duration
     when_store_unavailable: str
     timeout: Duration
+    retry: int | Mapping[str, object]
 
 
 _FLAGS = ("on_one_server", "without_overlapping")
@@ -145,6 +146,10 @@ def _apply(job: Job, policy: str, value: object) -> None:
         if not isinstance(value, tuple) or len(value) != 2:
             raise ConfigurationError(f"{policy}={value!r}: the rule is (min, max)")
         job.random_delay(*value)
+    elif policy == "retry" and isinstance(value, Mapping):
+        if not {"attempts"} <= value.keys() <= {"attempts", "backoff", "on"}:
+            raise ConfigurationError(f"{policy}={value!r}: the rule is a number, or attempts, backoff and on by name")
+        job.retry(**value)
     else:
         getattr(job, policy)(value)
 

@@ -15,8 +15,11 @@ from asyncsched._run import Outcome
 
 if TYPE_CHECKING:
     from asyncsched._accounting import Ledger
+    from asyncsched._execution import Executor
     from asyncsched._handlers import Invoke
     from asyncsched._job import Job
+    from asyncsched._logs import SafeLogger
+    from asyncsched._retries import RetryRule
     from asyncsched._run import Run
     from asyncsched._run_policies import RunPolicies
     from asyncsched.protocols import Clock
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
 class Guide:
     """Carries out, for one scheduler, the runs that have policies."""
 
-    def __init__(self, clock: Clock, ledger: Ledger) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, executor: Executor, logger: SafeLogger) -> None:
         self._clock = clock
         self._ledger = ledger
+        self._executor = executor
+        self._logger = logger
 
     def invoker(self, job: Job, policies: RunPolicies) -> Invoke:
         """Return what calls the job's handler by its policies."""
@@ -35,14 +40,41 @@ class Guide:
 
     async def _carry_out(self, policies: RunPolicies, invoke: Invoke, handler: object, run: Run) -> None:
         """Live the run. What the handler raises is recorded in it; only a cancellation is raised."""
+        work = self._try(policies.retry, invoke, handler, run)
         timeout = policies.timeout
-        assert timeout is not None
+        if timeout is None:
+            await work
+            return
         try:
             with TimeLimit(self._clock, timeout, partial(self._time_out, run, timeout)):
-                await self._attempt(invoke, handler, run)
+                await work
         except asyncio.CancelledError:
             if run.asked_to_end is not Outcome.TIMED_OUT:  # else it has its outcome, whoever else ends it now
                 raise
+
+    async def _try(self, retry: RetryRule | None, invoke: Invoke, handler: object, run: Run) -> None:
+        """Call the handler, as often as that is worth it. The run's errors are those of the last attempt."""
+        failed = 0
+        while True:
+            await self._attempt(invoke, handler, run)
+            failed += 1
+            if retry is None or not self._is_tried_again(retry, failed, run):
+                return
+            wait = retry.wait_after(failed)
+            if not self._executor.is_draining:
+                self._ledger.retried(run, run.errors[-1], wait)
+            await self._executor.wait_to_retry(run, wait)
+            run.attempt += 1
+            run.errors = ()
+
+    def _is_tried_again(self, retry: RetryRule, failed: int, run: Run) -> bool:
+        if not run.errors or failed >= retry.attempts or run.asked_to_end is not None:
+            return False
+        try:
+            return retry.applies_to(run.errors[-1])
+        except Exception:
+            self._logger.exception("job=%s is not tried again: the function given as on failed", run.job)
+            return False
 
     async def _attempt(self, invoke: Invoke, handler: object, run: Run) -> None:
         try:

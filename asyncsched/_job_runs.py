@@ -6,7 +6,9 @@ from typing import Self
 
 from asyncsched._durations import Duration, seconds
 from asyncsched._job_schedules import JobSchedules
+from asyncsched._retries import Backoff, Retriable, RetryRule, checked_retry
 from asyncsched._run_policies import RunPolicies
+from asyncsched.exceptions import ConfigurationError
 
 
 class JobRuns(JobSchedules):
@@ -18,12 +20,31 @@ class JobRuns(JobSchedules):
 
     def timeout(self, timeout: Duration) -> Self:
         """Cancel the handler if it has not ended ``timeout`` seconds (more than 0) after it was started: the run ends
-        as ``timed_out``. The random delay does not count."""
+        as ``timed_out``. All attempts and the waits between them count, the random delay does not."""
         call = f"timeout({timeout!r})"
         limit = self._seconds(timeout, call)
         if not limit:
             raise self._refusal(call, "the rule is more than 0 seconds")
+        self._check_waits(call, limit, None if self._of_run is None else self._of_run.retry)
         return self._run_policy("timeout", limit, call)
+
+    def retry(self, attempts: int, *, backoff: Backoff = (1, 60), on: Retriable = Exception) -> Self:
+        """Try a run again that has failed, up to ``attempts`` times in all (2 or more), with its locks held meanwhile.
+        Needs the extra ``retry``.
+
+        Args:
+            attempts: of one run; a rerun after a crash has as many again.
+            backoff: seconds between two attempts. ``(min, max)``: the n-th wait is drawn from ``min`` to
+                ``min * 2**n`` seconds, and no longer than ``max``.
+            on: the errors that are worth another attempt: a type, several in a tuple, or a function of the error.
+        """
+        call = f"retry({attempts!r})"
+        try:
+            rule = checked_retry(attempts, backoff, on)
+        except ConfigurationError as error:
+            raise self._refusal(call, str(error)) from None
+        self._check_waits(call, None if self._of_run is None else self._of_run.timeout, rule)
+        return self._run_policy("retry", rule, call)
 
     @property
     def run_policies(self) -> RunPolicies | None:
@@ -31,6 +52,12 @@ class JobRuns(JobSchedules):
         return self._of_run
 
     # How they are kept
+
+    def _check_waits(self, call: str, timeout: float | None, retry: RetryRule | None) -> None:
+        if timeout is not None and retry is not None and retry.shortest_wait >= timeout:
+            raise self._refusal(
+                call, f"the first wait of {retry} is as long as timeout({timeout:g}), so nothing is ever tried again"
+            )
 
     def _run_policy(self, field: str, value: object, call: str) -> Self:
         self._check_changeable(call)

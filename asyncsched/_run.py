@@ -83,7 +83,7 @@ class RunContext:
 
     Attributes:
         job: the job's name.
-        attempt: 1 for the first try of a tick.
+        attempt: 1 for the first try of a tick; one more with each rerun after a crash, and with each retry.
         fence: the fencing token: higher for each later grant of the job in the cluster. 0 for a job without
             ``on_one_server`` and ``without_overlapping``, which nobody grants.
     """

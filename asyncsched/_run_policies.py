@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asyncsched._retries import RetryRule
+
 
 @dataclass(slots=True, eq=False)
 class RunPolicies:
@@ -16,7 +18,11 @@ class RunPolicies:
     timeout: float | None = None
     """Seconds for which a run may work; ``None``: however long."""
 
+    retry: RetryRule | None = None
+
     def words(self) -> Iterator[str]:
         """Yield the policies, as they are called."""
         if self.timeout is not None:
             yield f"timeout({self.timeout:g})"
+        if self.retry is not None:
+            yield str(self.retry)

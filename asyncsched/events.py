@@ -24,6 +24,7 @@ __all__ = [
     "LoopBlocked",
     "RerunsExhausted",
     "RunEnded",
+    "RunRetried",
     "RunStarted",
     "SchedulerStarted",
     "SchedulerStopped",
@@ -117,6 +118,17 @@ class ErrorReported(RunEvent):
     """A protocol handler reported an error; its run goes on."""
 
     error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRetried(RunEvent):
+    """An attempt of a run with ``retry`` has failed, and another one follows after a wait. ``attempt`` is the failed
+    one."""
+
+    error: BaseException
+    """The last one of the attempt."""
+    wait_for: float
+    """Seconds until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

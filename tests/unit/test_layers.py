@@ -13,12 +13,24 @@ ROOT = Path(asyncsched.__file__).parent
 
 LAYERS = [
     # words: values, protocols, how a handler is called
-    ["exceptions", "protocols", "_durations", "_instants", "_grants", "_run", "_tasks", "_logs", "events", "_seeds"],
+    [
+        "exceptions",
+        "protocols",
+        "_durations",
+        "_instants",
+        "_grants",
+        "_run",
+        "_tasks",
+        "_logs",
+        "events",
+        "_seeds",
+        "_extras",
+    ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings", "_job_plan", "_run_policies"],
+    ["_job_settings", "_job_plan", "_retries", "_run_policies"],
     ["_job_schedules"],
     ["_job_runs"],
     ["_job"],

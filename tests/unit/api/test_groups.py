@@ -28,7 +28,7 @@ async def work() -> None:
 ALL: dict[str, Any] = {
     "on_one_server": True, "without_overlapping": True, "random_delay": (1, 5), "timezone": "Asia/Tokyo",
     "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "run",
-    "timeout": 30,
+    "timeout": 30, "retry": 3,
 }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ REFUSED = [
     pytest.param(
         {"lock_tll": 5},
         "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are catch_up, lock_ttl, "
-        "misfire_grace, on_one_server, random_delay, rerun_on_crash, timeout, timezone, when_store_unavailable, "
+        "misfire_grace, on_one_server, random_delay, rerun_on_crash, retry, timeout, timezone, when_store_unavailable, "
         "without_overlapping",
         id="a near miss",
     ),
@@ -160,6 +160,9 @@ REFUSED = [
     pytest.param({"timezone": "Berlin"}, "group(): time zone 'Berlin' is not a known IANA key", id="zone"),
     pytest.param({"on_one_server": 1}, "group(): on_one_server=1: the rule is True or False", id="a number for a flag"),
     pytest.param({"random_delay": 5}, "group(): random_delay=5: the rule is (min, max)", id="one bound"),
+    pytest.param({"retry": 1}, "group(): retry(1): attempts is a whole number", id="a single attempt"),
+    pytest.param({"retry": {"on": OSError}}, "group(): retry={'on'", id="no attempts"),
+    pytest.param({"retry": {"attempts": 3, "wait": 1}}, "group(): retry={'attempts': 3, 'wait': 1}: ", id="a bad name"),
     pytest.param({"random_delay": (5, 1)}, "group(): random_delay(5, 1): the rule is 0 <= min <= max", id="bounds"),
     pytest.param(
         {"rerun_on_crash": True}, "group(): rerun_on_crash(True): max_attempts is a whole number", id="attempts"
