@@ -16,9 +16,11 @@ from asyncsched._job_state import MISSED, JobState, Tally, told
 from asyncsched._run import Outcome, Run, SkipReason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from asyncsched._events import EventBus
+    from asyncsched._hooks import Hook
     from asyncsched._logs import SafeLogger
     from asyncsched.protocols import Clock
 
@@ -42,6 +44,8 @@ class Ledger:
         self._logger = logger
         self._bus = bus
         self.node = ""
+        self.on_skipped: Callable[[tuple[Hook, ...], events.TickSkipped], None] = lambda *_: None
+        """Calls the hooks of a job whose tick was skipped. The engine's to set."""
         self._succeeded = 0
         self._others: Tally = Counter()
 
@@ -151,10 +155,15 @@ class Ledger:
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
-        if self._bus.wants(events.TickSkipped):
-            self._bus.emit(
-                events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
-            )
+        policies = state.job.run_policies
+        hooks = () if policies is None or reason is SkipReason.ELSEWHERE else policies.on_skipped
+        is_wanted = self._bus.wants(events.TickSkipped)
+        if hooks or is_wanted:
+            event = events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
+            if hooks:
+                self.on_skipped(hooks, event)
+            if is_wanted:
+                self._bus.emit(event)
 
     def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
         """Book ticks that were noticed too late."""

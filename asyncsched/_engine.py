@@ -21,6 +21,7 @@ from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
 from asyncsched._grants import ClaimKind
 from asyncsched._guide import Guide
+from asyncsched._hook_calls import HookCalls
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lease import LeaseKeeper
@@ -82,7 +83,9 @@ class Engine:
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
-        self._guide = Guide(clock, ledger, self.executor, logger)
+        hooks = HookCalls(clock, logger, self._threads, bus.beside)
+        ledger.on_skipped = hooks.skipped
+        self._guide = Guide(clock, ledger, self.executor, hooks, logger)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -264,7 +267,7 @@ class Engine:
             await self._close_store(self)
         if self._bus.wants(events.SchedulerStopped):
             self._bus.emit(events.SchedulerStopped(at=self._ledger.now(), node=self.node, unfinished=unfinished))
-        await self._bus.drain(self._clock, CANCEL_TIMEOUT)
+        await self._bus.beside.drain(self._clock, CANCEL_TIMEOUT)
 
     async def _close_after_leftovers(self) -> None:
         while self.executor.active:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from asyncsched._durations import Duration
+from asyncsched._hooks import HookFunction
 from asyncsched._job import Job
 from asyncsched.exceptions import ConfigurationError
 
@@ -34,9 +35,15 @@ class GroupSettings(TypedDict, total=False):
     when_store_unavailable: str
     timeout: Duration
     retry: int | Mapping[str, object]
+    before: HookFunction | tuple[HookFunction, ...]
+    after: HookFunction | tuple[HookFunction, ...]
+    on_success: HookFunction | tuple[HookFunction, ...]
+    on_failure: HookFunction | tuple[HookFunction, ...]
+    on_skipped: HookFunction | tuple[HookFunction, ...]
 
 
 _FLAGS = ("on_one_server", "without_overlapping")
+_HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped")
 
 
 class JobAdder:
@@ -146,6 +153,9 @@ def _apply(job: Job, policy: str, value: object) -> None:
         if not isinstance(value, tuple) or len(value) != 2:
             raise ConfigurationError(f"{policy}={value!r}: the rule is (min, max)")
         job.random_delay(*value)
+    elif policy in _HOOKS and isinstance(value, tuple):
+        for hook in value:
+            getattr(job, policy)(hook)
     elif policy == "retry" and isinstance(value, Mapping):
         if not {"attempts"} <= value.keys() <= {"attempts", "backoff", "on"}:
             raise ConfigurationError(f"{policy}={value!r}: the rule is a number, or attempts, backoff and on by name")

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from asyncsched._clock import TimeLimit
 from asyncsched._execution import without_own_frame
 from asyncsched._run import Outcome
+from asyncsched._tasks import is_being_cancelled
 
 if TYPE_CHECKING:
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
     from asyncsched._handlers import Invoke
+    from asyncsched._hook_calls import HookCalls
+    from asyncsched._hooks import Hook
     from asyncsched._job import Job
     from asyncsched._logs import SafeLogger
     from asyncsched._retries import RetryRule
@@ -28,10 +31,11 @@ if TYPE_CHECKING:
 class Guide:
     """Carries out, for one scheduler, the runs that have policies."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, executor: Executor, logger: SafeLogger) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, executor: Executor, hooks: HookCalls, logger: SafeLogger) -> None:
         self._clock = clock
         self._ledger = ledger
         self._executor = executor
+        self._hooks = hooks
         self._logger = logger
 
     def invoker(self, job: Job, policies: RunPolicies) -> Invoke:
@@ -40,6 +44,25 @@ class Guide:
 
     async def _carry_out(self, policies: RunPolicies, invoke: Invoke, handler: object, run: Run) -> None:
         """Live the run. What the handler raises is recorded in it; only a cancellation is raised."""
+        is_cancelled = False
+        if await self._hooks.before(policies.before, run):
+            try:
+                await self._work(policies, invoke, handler, run)
+            except asyncio.CancelledError:
+                if is_being_cancelled():
+                    raise
+                is_cancelled = True  # by itself: that is an end like others
+        await self._hooks.after(self._last_hooks(policies, run, is_cancelled=is_cancelled), run)
+        if is_cancelled:
+            raise asyncio.CancelledError
+
+    def _last_hooks(self, policies: RunPolicies, run: Run, *, is_cancelled: bool) -> tuple[Hook, ...]:
+        if is_cancelled:
+            return policies.after
+        return (policies.on_failure if run.errors else policies.on_success) + policies.after
+
+    async def _work(self, policies: RunPolicies, invoke: Invoke, handler: object, run: Run) -> None:
+        """Call the handler, in its time."""
         work = self._try(policies.retry, invoke, handler, run)
         timeout = policies.timeout
         if timeout is None:

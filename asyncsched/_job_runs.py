@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from asyncsched._durations import Duration, seconds
+from asyncsched._hooks import HookFunction, checked_hook
 from asyncsched._job_schedules import JobSchedules
 from asyncsched._retries import Backoff, Retriable, RetryRule, checked_retry
 from asyncsched._run_policies import RunPolicies
@@ -46,6 +47,33 @@ class JobRuns(JobSchedules):
         self._check_waits(call, None if self._of_run is None else self._of_run.timeout, rule)
         return self._run_policy("retry", rule, call)
 
+    def before(self, hook: HookFunction) -> Self:
+        """Call ``hook`` before the handler of each run, as part of the run. If it fails, the run has failed, and the
+        handler is not called.
+
+        All hooks are async or plain functions of the ``Run``, or of nothing. Several of a kind are called in order.
+        """
+        return self._hook("before", hook)
+
+    def after(self, hook: HookFunction) -> Self:
+        """Call ``hook`` at the end of each run, however its handler has ended, unless a stop or a lost lease ends it.
+        If the hook fails, nothing changes for the run."""
+        return self._hook("after", hook)
+
+    def on_success(self, hook: HookFunction) -> Self:
+        """Call ``hook`` at the end of a run whose handler has succeeded, before what ``after`` was given."""
+        return self._hook("on_success", hook)
+
+    def on_failure(self, hook: HookFunction) -> Self:
+        """Call ``hook`` at the end of a run that has failed or timed out, before what ``after`` was given. The last of
+        the run's ``errors`` says why."""
+        return self._hook("on_failure", hook)
+
+    def on_skipped(self, hook: HookFunction) -> Self:
+        """Call ``hook`` with the ``TickSkipped`` for each tick, immediate run or triggered run that is skipped here and
+        that no other node has."""
+        return self._hook("on_skipped", hook)
+
     @property
     def run_policies(self) -> RunPolicies | None:
         """What the job wants of each run; ``None``: nothing but being carried out."""
@@ -63,6 +91,13 @@ class JobRuns(JobSchedules):
         self._check_changeable(call)
         policies = self._of_run = self._of_run or RunPolicies()
         return self._policy(field, value, call, of=policies)
+
+    def _hook(self, when: str, function: HookFunction) -> Self:
+        self._check_changeable(f"{when}()")
+        hook = checked_hook(when, function, self._name)
+        policies = self._of_run = self._of_run or RunPolicies()
+        setattr(policies, when, (*getattr(policies, when), hook))
+        return self
 
     def _policy(self, field: str, value: object, call: str, unset: object = None, *, of: object = None) -> Self:
         """Set a policy, once; ``of``: what it is kept in, if not in the job itself."""

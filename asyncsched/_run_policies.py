@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asyncsched._hooks import Hook
     from asyncsched._retries import RetryRule
 
 
@@ -19,6 +20,11 @@ class RunPolicies:
     """Seconds for which a run may work; ``None``: however long."""
 
     retry: RetryRule | None = None
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
+    on_success: tuple[Hook, ...] = ()
+    on_failure: tuple[Hook, ...] = ()
+    on_skipped: tuple[Hook, ...] = ()
 
     def words(self) -> Iterator[str]:
         """Yield the policies, as they are called."""
@@ -26,3 +32,5 @@ class RunPolicies:
             yield f"timeout({self.timeout:g})"
         if self.retry is not None:
             yield str(self.retry)
+        for hooks in (self.before, self.on_success, self.on_failure, self.after, self.on_skipped):
+            yield from map(str, hooks)

@@ -194,7 +194,7 @@ class Scheduler(JobAdder):
         if engine is None:
             return
         self._request_stop()
-        from_inside = current_run() in engine.executor.active or self._bus.is_at_work(asyncio.current_task())
+        from_inside = current_run() in engine.executor.active or asyncio.current_task() in self._bus.beside
         if serving is not None and not from_inside:
             await self._join(serving)
 

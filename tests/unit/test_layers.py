@@ -28,16 +28,26 @@ LAYERS = [
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
-    ["triggers", "_clock", "_timeline", "_misfire"],
+    ["triggers", "_clock", "_side_tasks", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings", "_job_plan", "_retries", "_run_policies"],
+    ["_job_settings", "_job_plan", "_retries", "_hooks", "_run_policies"],
     ["_job_schedules"],
     ["_job_runs"],
     ["_job"],
     # stores
     ["stores"],
     # engine: one run, claims, leases, accounting, the loop
-    ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
+    [
+        "_events",
+        "_job_state",
+        "_accounting",
+        "_outage",
+        "_store_health",
+        "_loop_watch",
+        "_lease",
+        "_execution",
+        "_hook_calls",
+    ],
     ["_recovery", "_claim", "_claims", "_ticker", "_guide", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],

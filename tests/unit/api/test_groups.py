@@ -28,7 +28,8 @@ async def work() -> None:
 ALL: dict[str, Any] = {
     "on_one_server": True, "without_overlapping": True, "random_delay": (1, 5), "timezone": "Asia/Tokyo",
     "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "run",
-    "timeout": 30, "retry": 3,
+    "timeout": 30, "retry": 3, "before": work, "after": work, "on_success": work, "on_failure": work,
+    "on_skipped": work,
 }  # fmt: skip
 
 
@@ -75,6 +76,14 @@ def test_a_job_has_its_own_before_the_groups(
     scheduler: Scheduler, own: Callable[[Job], Job], policies: tuple[str, ...]
 ) -> None:
     assert own(scheduler.group(random_delay=(1, 5)).add_job("j", work)).policies == policies
+
+
+def test_hooks_of_the_group_come_first(scheduler: Scheduler) -> None:
+    async def own() -> None: ...
+
+    job = scheduler.group(on_failure=(work, print)).add_job("j", work).on_failure(own)
+    assert job.policies[:2] == ("on_failure(work)", "on_failure(print)")
+    assert len(job.policies) == 3
 
 
 def test_own_values_of_every_policy(scheduler: Scheduler) -> None:
@@ -148,9 +157,9 @@ REFUSED = [
     pytest.param({}, "group(): no setting is given; at least one, such as on_one_server=True", id="nothing"),
     pytest.param(
         {"lock_tll": 5},
-        "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are catch_up, lock_ttl, "
-        "misfire_grace, on_one_server, random_delay, rerun_on_crash, retry, timeout, timezone, when_store_unavailable, "
-        "without_overlapping",
+        "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are after, before, catch_up, "
+        "lock_ttl, misfire_grace, on_failure, on_one_server, on_skipped, on_success, random_delay, rerun_on_crash, "
+        "retry, timeout, timezone, when_store_unavailable, without_overlapping",
         id="a near miss",
     ),
     pytest.param({"weekdays": True}, "group(): 'weekdays' is no setting of a group", id="a filter"),
@@ -160,6 +169,7 @@ REFUSED = [
     pytest.param({"timezone": "Berlin"}, "group(): time zone 'Berlin' is not a known IANA key", id="zone"),
     pytest.param({"on_one_server": 1}, "group(): on_one_server=1: the rule is True or False", id="a number for a flag"),
     pytest.param({"random_delay": 5}, "group(): random_delay=5: the rule is (min, max)", id="one bound"),
+    pytest.param({"after": 1}, "group(): 1 is no hook after(): it must be an async or a plain function", id="a hook"),
     pytest.param({"retry": 1}, "group(): retry(1): attempts is a whole number", id="a single attempt"),
     pytest.param({"retry": {"on": OSError}}, "group(): retry={'on'", id="no attempts"),
     pytest.param({"retry": {"attempts": 3, "wait": 1}}, "group(): retry={'attempts': 3, 'wait': 1}: ", id="a bad name"),
