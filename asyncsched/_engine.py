@@ -26,6 +26,7 @@ from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
+from asyncsched._monitors import Monitors
 from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Outcome, Run, SkipReason
 from asyncsched._store_health import StoreHealth
@@ -83,9 +84,10 @@ class Engine:
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
+        self._monitors = Monitors(clock, logger, bus.beside)
         hooks = HookCalls(clock, logger, self._threads, bus.beside)
         ledger.on_skipped = hooks.skipped
-        self._guide = Guide(clock, ledger, self.executor, hooks, logger)
+        self._guide = Guide(clock, ledger, self.executor, hooks, self._monitors, logger)
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -268,6 +270,7 @@ class Engine:
         if self._bus.wants(events.SchedulerStopped):
             self._bus.emit(events.SchedulerStopped(at=self._ledger.now(), node=self.node, unfinished=unfinished))
         await self._bus.beside.drain(self._clock, CANCEL_TIMEOUT)
+        await self._monitors.close()
 
     async def _close_after_leftovers(self) -> None:
         while self.executor.active:

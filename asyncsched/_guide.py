@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asyncsched._hooks import Hook
     from asyncsched._job import Job
     from asyncsched._logs import SafeLogger
+    from asyncsched._monitors import Monitors
     from asyncsched._retries import RetryRule
     from asyncsched._run import Run
     from asyncsched._run_policies import RunPolicies
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 class Guide:
     """Carries out, for one scheduler, the runs that have policies."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, executor: Executor, hooks: HookCalls, logger: SafeLogger) -> None:
+    def __init__(
+        self, clock: Clock, ledger: Ledger, executor: Executor, hooks: HookCalls, monitors: Monitors, logger: SafeLogger
+    ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._executor = executor
         self._hooks = hooks
+        self._monitors = monitors
         self._logger = logger
 
     def invoker(self, job: Job, policies: RunPolicies) -> Invoke:
@@ -43,6 +47,19 @@ class Guide:
         return partial(self._carry_out, policies, job.invoke)
 
     async def _carry_out(self, policies: RunPolicies, invoke: Invoke, handler: object, run: Run) -> None:
+        """Live the run, and tell its monitors."""
+        if not policies.is_monitored:
+            await self._live(policies, invoke, handler, run)
+            return
+        watch = self._monitors.watch(policies, run)
+        has_ended = False
+        try:
+            await self._live(policies, invoke, handler, run)
+            has_ended = True
+        finally:
+            watch.ended(well=has_ended and not run.errors and run.asked_to_end is not Outcome.LOCK_LOST)
+
+    async def _live(self, policies: RunPolicies, invoke: Invoke, handler: object, run: Run) -> None:
         """Live the run. What the handler raises is recorded in it; only a cancellation is raised."""
         is_cancelled = False
         if await self._hooks.before(policies.before, run):

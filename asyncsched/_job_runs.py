@@ -7,6 +7,7 @@ from typing import Self
 from asyncsched._durations import Duration, seconds
 from asyncsched._hooks import HookFunction, checked_hook
 from asyncsched._job_schedules import JobSchedules
+from asyncsched._pings import checked_ping, checked_slug
 from asyncsched._retries import Backoff, Retriable, RetryRule, checked_retry
 from asyncsched._run_policies import RunPolicies
 from asyncsched.exceptions import ConfigurationError
@@ -73,6 +74,29 @@ class JobRuns(JobSchedules):
         """Call ``hook`` with the ``TickSkipped`` for each tick, immediate run or triggered run that is skipped here and
         that no other node has."""
         return self._hook("on_skipped", hook)
+
+    def ping(self, url: str, on: str = "success") -> Self:
+        """Call ``url`` (http or https) beside each run: on its ``"success"``, its ``"failure"`` or its ``"start"``. May
+        be given several times. Needs the extra ``ping``. The URL is masked wherever it is shown."""
+        self._check_changeable("ping()")
+        try:
+            ping = checked_ping(url, on)
+        except ConfigurationError as error:
+            raise self._refusal("ping()", str(error)) from None
+        policies = self._of_run = self._of_run or RunPolicies()
+        if ping not in policies.pings:
+            policies.pings += (ping,)
+        return self
+
+    def sentry_checkin(self, monitor_slug: str) -> Self:
+        """Tell a cron monitor of Sentry of the start and the end of each run, through the ``sentry_sdk`` that the
+        service has set up. Needs the extra ``sentry``."""
+        call = f"sentry_checkin({monitor_slug!r})"
+        try:
+            slug = checked_slug(monitor_slug)
+        except ConfigurationError as error:
+            raise self._refusal(call, str(error)) from None
+        return self._run_policy("check_in", slug, call)
 
     @property
     def run_policies(self) -> RunPolicies | None:

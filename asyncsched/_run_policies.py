@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from asyncsched._hooks import Hook
+    from asyncsched._pings import Ping
     from asyncsched._retries import RetryRule
 
 
@@ -25,6 +26,14 @@ class RunPolicies:
     on_success: tuple[Hook, ...] = ()
     on_failure: tuple[Hook, ...] = ()
     on_skipped: tuple[Hook, ...] = ()
+    pings: tuple[Ping, ...] = ()
+    check_in: str | None = None
+    """The slug of a monitor of Sentry."""
+
+    @property
+    def is_monitored(self) -> bool:
+        """Whether monitors outside are told of the runs."""
+        return bool(self.pings) or self.check_in is not None
 
     def words(self) -> Iterator[str]:
         """Yield the policies, as they are called."""
@@ -34,3 +43,6 @@ class RunPolicies:
             yield str(self.retry)
         for hooks in (self.before, self.on_success, self.on_failure, self.after, self.on_skipped):
             yield from map(str, hooks)
+        yield from map(str, self.pings)
+        if self.check_in is not None:
+            yield f"sentry_checkin({self.check_in!r})"

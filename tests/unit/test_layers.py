@@ -30,7 +30,7 @@ LAYERS = [
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_side_tasks", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings", "_job_plan", "_retries", "_hooks", "_run_policies"],
+    ["_job_settings", "_job_plan", "_retries", "_hooks", "_pings", "_run_policies"],
     ["_job_schedules"],
     ["_job_runs"],
     ["_job"],
@@ -47,6 +47,7 @@ LAYERS = [
         "_lease",
         "_execution",
         "_hook_calls",
+        "_monitors",
     ],
     ["_recovery", "_claim", "_claims", "_ticker", "_guide", "_engine"],
     # facade
