@@ -227,6 +227,21 @@ class Ledger:
         if self._bus.wants(events.RerunsExhausted):
             self._bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
 
+    def pause_was_set(self, job: str, paused: bool) -> None:
+        """Book that this node has paused a job for the whole cluster, or resumed it."""
+        self._logger.info("job=%s was %s", job, "paused" if paused else "resumed")
+        kind = events.JobPaused if paused else events.JobResumed
+        if self._bus.wants(kind):
+            self._bus.emit(kind(at=self.now(), node=self.node, job=job))
+
+    def paused_after_failures(self, job: str, failures: int, error: BaseException) -> None:
+        """Book that a job was paused because its runs fail; ``error`` is the last one's."""
+        self._logger.error("job=%s is paused in the whole cluster: %d of its runs in a row have failed", job, failures)
+        if self._bus.wants(events.PausedAfterFailures):
+            self._bus.emit(
+                events.PausedAfterFailures(at=self.now(), node=self.node, job=job, failures=failures, error=error)
+            )
+
     def now(self) -> datetime:
         """Return the node's wall clock in UTC."""
         return from_us(round(self._clock.time() * 1e6))

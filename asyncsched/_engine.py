@@ -19,6 +19,7 @@ from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
+from asyncsched._failures import FailureCount
 from asyncsched._grants import ClaimKind
 from asyncsched._guide import Guide
 from asyncsched._hook_calls import HookCalls
@@ -87,7 +88,15 @@ class Engine:
         self._monitors = Monitors(clock, logger, bus.beside)
         hooks = HookCalls(clock, logger, self._threads, bus.beside)
         ledger.on_skipped = hooks.skipped
-        self._guide = Guide(clock, ledger, self.executor, hooks, self._monitors, logger)
+        self.guide = Guide(
+            clock,
+            ledger,
+            executor=self.executor,
+            hooks=hooks,
+            monitors=self._monitors,
+            failures=FailureCount(store, clock, ledger, logger, bus.beside),
+            logger=logger,
+        )
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -117,7 +126,7 @@ class Engine:
         """Schedule a complete job from now on; its immediate run is fired at the next turn."""
         state = JobState(job, job.freeze(defaults))
         if job.run_policies is not None:
-            state.invoke = self._guide.invoker(job, job.run_policies)
+            state.invoke = self.guide.invoker(job, job.run_policies)
         self.states[job.name] = state
         self._ticker.schedule(state)
         if self._bus.wants(events.JobAdded):
@@ -136,6 +145,7 @@ class Engine:
         if state is not None:
             state.retired = True
             self._ticker.forget(state)
+            self.guide.failures.forget(name)
             if self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
 

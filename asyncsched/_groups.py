@@ -35,6 +35,7 @@ class GroupSettings(TypedDict, total=False):
     when_store_unavailable: str
     timeout: Duration
     retry: int | Mapping[str, object]
+    pause_after_failures: int
     before: HookFunction | tuple[HookFunction, ...]
     after: HookFunction | tuple[HookFunction, ...]
     on_success: HookFunction | tuple[HookFunction, ...]

@@ -17,6 +17,7 @@ from asyncsched._tasks import is_being_cancelled
 if TYPE_CHECKING:
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
+    from asyncsched._failures import FailureCount
     from asyncsched._handlers import Invoke
     from asyncsched._hook_calls import HookCalls
     from asyncsched._hooks import Hook
@@ -33,13 +34,22 @@ class Guide:
     """Carries out, for one scheduler, the runs that have policies."""
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, executor: Executor, hooks: HookCalls, monitors: Monitors, logger: SafeLogger
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        *,
+        executor: Executor,
+        hooks: HookCalls,
+        monitors: Monitors,
+        failures: FailureCount,
+        logger: SafeLogger,
     ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._executor = executor
         self._hooks = hooks
         self._monitors = monitors
+        self.failures = failures
         self._logger = logger
 
     def invoker(self, job: Job, policies: RunPolicies) -> Invoke:
@@ -69,6 +79,8 @@ class Guide:
                 if is_being_cancelled():
                     raise
                 is_cancelled = True  # by itself: that is an end like others
+        if policies.pause_after is not None and not is_cancelled:
+            self.failures.ended(run, policies.pause_after)
         await self._hooks.after(self._last_hooks(policies, run, is_cancelled=is_cancelled), run)
         if is_cancelled:
             raise asyncio.CancelledError

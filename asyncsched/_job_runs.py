@@ -48,6 +48,14 @@ class JobRuns(JobSchedules):
         self._check_waits(call, None if self._of_run is None else self._of_run.timeout, rule)
         return self._run_policy("retry", rule, call)
 
+    def pause_after_failures(self, failures: int) -> Self:
+        """Pause the job for the whole cluster, as ``Scheduler.pause`` does, when ``failures`` of its runs in a row (1
+        or more) have failed or timed out on this node. ``Scheduler.resume`` ends that."""
+        call = f"pause_after_failures({failures!r})"
+        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
+            raise self._refusal(call, "the rule is a whole number of runs, 1 or more")
+        return self._run_policy("pause_after", failures, call)
+
     def before(self, hook: HookFunction) -> Self:
         """Call ``hook`` before the handler of each run, as part of the run. If it fails, the run has failed, and the
         handler is not called.

@@ -26,6 +26,8 @@ class RunPolicies:
     on_success: tuple[Hook, ...] = ()
     on_failure: tuple[Hook, ...] = ()
     on_skipped: tuple[Hook, ...] = ()
+    pause_after: int | None = None
+    """Failed runs in a row after which the job is paused."""
     pings: tuple[Ping, ...] = ()
     check_in: str | None = None
     """The slug of a monitor of Sentry."""
@@ -41,6 +43,8 @@ class RunPolicies:
             yield f"timeout({self.timeout:g})"
         if self.retry is not None:
             yield str(self.retry)
+        if self.pause_after is not None:
+            yield f"pause_after_failures({self.pause_after})"
         for hooks in (self.before, self.on_success, self.on_failure, self.after, self.on_skipped):
             yield from map(str, hooks)
         yield from map(str, self.pings)

@@ -22,6 +22,7 @@ __all__ = [
     "LateGrantReleased",
     "LeaseLost",
     "LoopBlocked",
+    "PausedAfterFailures",
     "RerunsExhausted",
     "RunEnded",
     "RunRetried",
@@ -88,6 +89,16 @@ class JobPaused(JobEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResumed(JobEvent):
     """This node resumed a job for the whole cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PausedAfterFailures(JobEvent):
+    """This node paused a job for the whole cluster, since it has ``pause_after_failures`` and its runs here fail."""
+
+    failures: int
+    """Runs in a row."""
+    error: BaseException
+    """Of the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ LAYERS = [
         "_lease",
         "_execution",
         "_hook_calls",
+        "_failures",
         "_monitors",
     ],
     ["_recovery", "_claim", "_claims", "_ticker", "_guide", "_engine"],
