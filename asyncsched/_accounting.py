@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asyncsched import events
@@ -14,6 +15,7 @@ from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import MISSED, JobState, Tally, told
 from asyncsched._run import Outcome, Run, SkipReason
+from asyncsched._tasks import on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from asyncsched._events import EventBus
     from asyncsched._hooks import Hook
     from asyncsched._logs import SafeLogger
+    from asyncsched._progress import Progress
     from asyncsched.protocols import Clock
 
 SKIP_LEVELS = {
@@ -107,6 +110,17 @@ class Ledger:
         )
         if self._bus.wants(events.ErrorReported):
             self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
+
+    def progressed(self, run: Run, progress: Progress) -> None:
+        """Keep, from any thread, how far a run is, and tell it if that is due."""
+        is_due = run.with_side().is_told(progress, self._clock.monotonic())
+        if is_due and self._bus.is_heard and self._bus.wants(events.RunProgressed):
+            with suppress(RuntimeError):  # the loop was closed over a thread that outlived it
+                on_loop(run.origin.loop, lambda: self._tell_progress(run, progress))
+
+    def _tell_progress(self, run: Run, progress: Progress) -> None:
+        if run.outcome is None:
+            self._bus.emit(events.RunProgressed(**self._of_run(run), **progress._asdict()))
 
     def retried(self, run: Run, error: BaseException, wait: float) -> None:
         """Book that an attempt of a run has failed, and that another one follows."""

@@ -82,7 +82,8 @@ class Engine:
         self._health = StoreHealth(store, clock, ledger, logger, bus)
         self.outage = self._health.outage
         self.keeper = LeaseKeeper(store, clock, self.outage)
-        origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
+        loop = asyncio.get_running_loop()
+        origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads, ledger.progressed, loop)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._monitors = Monitors(clock, logger, bus.beside)

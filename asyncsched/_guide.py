@@ -118,6 +118,7 @@ class Guide:
             await self._executor.wait_to_retry(run, wait)
             run.attempt += 1
             run.errors = ()
+            run.side = None
 
     def _is_tried_again(self, retry: RetryRule, failed: int, run: Run) -> bool:
         if not run.errors or failed >= retry.attempts or run.asked_to_end is not None:

@@ -241,7 +241,7 @@ class _ProtocolRun:
     def __init__(self, handler: Handler, run: Run) -> None:
         self._handler = handler
         self._run = run
-        self._channel = run.channel = Channel()
+        self._channel = run.with_side().channel = Channel()
         self._completed = asyncio.Event()
         self._failures: list[BaseException] = []
 

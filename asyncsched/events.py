@@ -25,6 +25,7 @@ __all__ = [
     "PausedAfterFailures",
     "RerunsExhausted",
     "RunEnded",
+    "RunProgressed",
     "RunRetried",
     "RunStarted",
     "SchedulerStarted",
@@ -129,6 +130,15 @@ class ErrorReported(RunEvent):
     """A protocol handler reported an error; its run goes on."""
 
     error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProgressed(RunEvent):
+    """A handler said how far it is. Told at most once a second for each run, and when it is complete."""
+
+    done: float
+    total: float | None
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

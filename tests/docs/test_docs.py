@@ -135,7 +135,7 @@ def test_every_scheduler_option_is_documented_with_its_default() -> None:
 
 
 OF_THE_ENGINE = {"drawn_delay", "freeze", "invoke", "missing", "on_complete", "planned", "run_policies"}
-RUN_CONTEXT = {"job", "run_id", "trace_id", "fire_time", "started_at", "attempt", "fence", "node", "logger"}
+RUN_CONTEXT = {"job", "run_id", "trace_id", "fire_time", "started_at", "attempt", "fence", "node", "logger", "progress"}
 RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the other slots are the engine's
 
 

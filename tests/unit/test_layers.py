@@ -25,6 +25,7 @@ LAYERS = [
         "events",
         "_seeds",
         "_extras",
+        "_progress",
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps

@@ -120,7 +120,15 @@ class Parts:
         )
         self.keeper = LeaseKeeper(self.store, self.clock, self.outage)
         self.limiter = CapacityLimiter(4)
-        self.origin = Origin("n1", self.logger.logger, lambda: "t" * 32, self.ledger.reported, lambda: self.limiter)
+        self.origin = Origin(
+            "n1",
+            self.logger.logger,
+            lambda: "t" * 32,
+            self.ledger.reported,
+            lambda: self.limiter,
+            self.ledger.progressed,
+            asyncio.get_running_loop(),
+        )
         self.recovery = Recovery(
             self.store,
             self.clock,
