@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._grants import ClaimKind
@@ -14,13 +15,17 @@ from asyncsched._instants import from_us
 from asyncsched._job_state import MISSED, JobState, Tally, told
 from asyncsched._lazy import LazyModule
 from asyncsched._run import Outcome, Run, SkipReason
+from asyncsched._tasks import on_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from asyncsched import events
     from asyncsched._events import EventBus
+    from asyncsched._hooks import Hook
     from asyncsched._logs import SafeLogger
+    from asyncsched._progress import Progress
     from asyncsched.protocols import Clock
 else:
     events = LazyModule("asyncsched.events")
@@ -45,6 +50,8 @@ class Ledger:
         self._logger = logger
         self._bus = bus
         self.node = ""
+        self.on_skipped: Callable[[tuple[Hook, ...], events.TickSkipped], None] = lambda *_: None
+        """Calls the hooks of a job whose tick was skipped. The engine's to set."""
         self._succeeded = 0
         self._others: Tally = Counter()
 
@@ -107,6 +114,43 @@ class Ledger:
         if self._bus.is_heard and self._bus.wants(events.ErrorReported):
             self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
 
+    def progressed(self, run: Run, progress: Progress) -> None:
+        """Keep, from any thread, how far a run is, and tell it if that is due."""
+        is_due = run.with_side().is_told(progress, self._clock.monotonic())
+        if is_due and self._bus.is_heard and self._bus.wants(events.RunProgressed):
+            with suppress(RuntimeError):  # the loop was closed over a thread that outlived it
+                on_loop(run.origin.loop, lambda: self._tell_progress(run, progress))
+
+    def _tell_progress(self, run: Run, progress: Progress) -> None:
+        if run.outcome is None:
+            self._bus.emit(events.RunProgressed(**self._of_run(run), **progress._asdict()))
+
+    def retried(self, run: Run, error: BaseException, wait: float) -> None:
+        """Book that an attempt of a run has failed, and that another one follows."""
+        self._logger.warning(
+            "job=%s run=%s trace=%s failed in attempt %d and is tried again in %.3f s",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            run.attempt,
+            wait,
+            exc_info=error,
+            extra=self._ids(run),
+        )
+        if self._bus.wants(events.RunRetried):
+            self._bus.emit(events.RunRetried(**self._of_run(run), error=error, wait_for=wait))
+
+    def time_is_over(self, run: Run, seconds: float) -> None:
+        """Book that a run has not ended in its time."""
+        self._logger.error(
+            "job=%s run=%s trace=%s has not ended within %.3f s; it is being cancelled",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            seconds,
+            extra=self._ids(run),
+        )
+
     def lease_lost(self, run: Run, why: str) -> None:
         """Book that a run's lease has ended before it."""
         self._logger.error(
@@ -128,10 +172,15 @@ class Ledger:
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
-        if self._bus.is_heard and self._bus.wants(events.TickSkipped):
-            self._bus.emit(
-                events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
-            )
+        policies = state.job.run_policies
+        hooks = () if policies is None or reason is SkipReason.ELSEWHERE else policies.on_skipped
+        is_wanted = self._bus.is_heard and self._bus.wants(events.TickSkipped)
+        if hooks or is_wanted:
+            event = events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
+            if hooks:
+                self.on_skipped(hooks, event)
+            if is_wanted:
+                self._bus.emit(event)
 
     def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
         """Book ticks that were noticed too late."""
@@ -194,6 +243,37 @@ class Ledger:
         )
         if self._bus.is_heard and self._bus.wants(events.RerunsExhausted):
             self._bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
+
+    def pause_was_set(self, job: str, paused: bool) -> None:
+        """Book that this node has paused a job for the whole cluster, or resumed it."""
+        self._logger.info("job=%s was %s", job, "paused" if paused else "resumed")
+        kind = events.JobPaused if paused else events.JobResumed
+        if self._bus.wants(kind):
+            self._bus.emit(kind(at=self.now(), node=self.node, job=job))
+
+    def paused_after_failures(self, job: str, failures: int, error: BaseException) -> None:
+        """Book that a job was paused because its runs fail; ``error`` is the last one's."""
+        self._logger.error("job=%s is paused in the whole cluster: %d of its runs in a row have failed", job, failures)
+        if self._bus.wants(events.PausedAfterFailures):
+            self._bus.emit(
+                events.PausedAfterFailures(at=self.now(), node=self.node, job=job, failures=failures, error=error)
+            )
+
+    def corrupt(self, state: JobState, what: str) -> None:
+        """Say, once until a claim of the job is granted, that something is wrong with what the store has of it."""
+        if state.complaint != what:
+            state.complaint = what
+            self._logger.error(
+                "job=%s cannot be claimed: %s; it stays undecided until that is mended", state.job.name, what
+            )
+
+    def record_was_lost(self, run: Run) -> None:
+        """Say why a tick is skipped."""
+        self._logger.warning(
+            "job=%s tick=%s is skipped: the store has lost the record of earlier ticks, so it may have run elsewhere",
+            run.job,
+            run.fire_time.isoformat(),
+        )
 
     def now(self) -> datetime:
         """Return the node's wall clock in UTC."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-
 from asyncsched._handlers import Channel
 from asyncsched._run import Run, RunContext, current_run
+from asyncsched._tasks import on_loop
 from asyncsched.exceptions import SchedulerError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class BaseHandler:
@@ -47,7 +42,7 @@ class BaseHandler:
         if not isinstance(error, Exception):
             raise TypeError(f"report(): {error!r} is no exception")
         channel = self._channel(ctx, "report")
-        _on_loop(channel, lambda: channel.errors.put_nowait(error))
+        on_loop(channel.loop, lambda: channel.errors.put_nowait(error))
 
     def hold(self, ctx: RunContext | None = None) -> None:
         """Let the run go on after ``exec`` has returned, until ``finish``.
@@ -67,24 +62,13 @@ class BaseHandler:
             SchedulerError: called outside of a run and without ``ctx``.
         """
         channel = self._channel(ctx, "finish")
-        _on_loop(channel, channel.finished.set)
+        on_loop(channel.loop, channel.finished.set)
 
     def _channel(self, ctx: RunContext | None, method: str) -> Channel:
         run = current_run() if ctx is None else ctx
-        if not isinstance(run, Run) or not isinstance(run.channel, Channel):
+        channel = None if not isinstance(run, Run) or run.side is None else run.side.channel
+        if not isinstance(channel, Channel):
             raise SchedulerError(
                 f"{type(self).__name__}.{method}() belongs into a run: call it there, or pass the run's ctx"
             )
-        return run.channel
-
-
-def _on_loop(channel: Channel, action: Callable[[], None]) -> None:
-    """Do ``action`` on the run's event loop: now if the caller is on it, soon if it is in a thread."""
-    try:
-        here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-    except RuntimeError:
-        here = None
-    if here is channel.loop:
-        action()
-    else:
-        channel.loop.call_soon_threadsafe(action)
+        return channel

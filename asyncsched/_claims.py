@@ -18,13 +18,13 @@ order of the ticks.
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncsched._claim import Claim, remember
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
+from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
 
@@ -36,25 +36,17 @@ if TYPE_CHECKING:
     from asyncsched._grants import Lease
     from asyncsched._job_state import JobState
     from asyncsched._lease import LeaseKeeper
-    from asyncsched._logs import SafeLogger
     from asyncsched._outage import Outage
     from asyncsched._recovery import Recovery
     from asyncsched._turns import Turns
     from asyncsched.protocols import Clock, Store
 
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
-"""Seconds between tries of a claim that the store did not decide; each is drawn from the upper half of its range, so
-that the nodes of a cluster do not come back together."""
 MOST_AT_ONCE = 1_000
 """Claims in one call of the store at most. A call has a bound in time, so one of everything that a busy node has
 waiting could fail as a whole, be asked again with all that has come due meanwhile, and never get an answer."""
 LONGEST_EARLY_WAIT = 0.5
 """Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
 meanwhile."""
-TRIGGER_PATIENCE = 5.0
-"""Seconds for which a triggered run waits for the store."""
-RUN_ANYWAY_AFTER = 3.0
-"""Seconds for which a job that runs without the store waits for it all the same."""
 
 SKIPS = {
     Verdict.ELSEWHERE: SkipReason.ELSEWHERE,
@@ -82,7 +74,6 @@ class Claimer:
         outage: Outage,
         recovery: Recovery,
         turns: Turns,
-        logger: SafeLogger,
         put_back: Callable[[JobState, int], None],
     ) -> None:
         self._store = store
@@ -94,7 +85,6 @@ class Claimer:
         self._recovery = recovery
         self._turns = turns
         turns.settle = partial(self._give_up, reason=SkipReason.ELSEWHERE)
-        self._logger = logger
         self._put_back = put_back
         self._ready: list[Claim] = []
         self._undecided: set[Claim] = set()
@@ -139,10 +129,8 @@ class Claimer:
             self._make_ready(claim)
 
     def _give_up_at(self, state: JobState, run: Run, late_by: float) -> float | None:
-        grace = TRIGGER_PATIENCE if run.kind is ClaimKind.TRIGGER else state.settings.misfire_grace
-        if state.job.runs_without_store:
-            grace, late_by = RUN_ANYWAY_AFTER, 0.0
-        return None if grace is None else self._clock.monotonic() + grace - late_by
+        patience = patience_with(state, run.kind, late_by)
+        return None if patience is None else self._clock.monotonic() + patience
 
     def _replace_older_ticks(self, claims: list[Claim]) -> None:
         """The newest pending tick wins: give up those that wait, but not one whose answer is on its way. One that waits
@@ -227,7 +215,7 @@ class Claimer:
                 raise
             self._outage.noticed("claim", error)
             for claim in batch:
-                self._try_again(claim, self._backoff(claim))
+                self._try_again(claim, backoff(claim.tries))
             return
         undecided = [answer.detail for answer in answers if answer.verdict is UNDECIDED]
         if undecided:
@@ -257,9 +245,9 @@ class Claimer:
                 self._wait_or_put_back(claim, answer.wait)
             case Verdict.UNDECIDED:
                 claim.may_have_won = True
-                self._try_again(claim, self._backoff(claim))
+                self._try_again(claim, backoff(claim.tries))
             case Verdict.CORRUPT:
-                self._report_corrupt(claim, answer.detail)
+                self._ledger.corrupt(claim.state, answer.detail)
                 self._try_again(claim, LONGEST_BACKOFF)
             case Verdict.LATE:
                 self._try_again(claim, 0.0)
@@ -268,7 +256,7 @@ class Claimer:
 
     def _skip_decided(self, claim: Claim, answer: ClaimAnswer) -> None:
         if answer.verdict is Verdict.LOST_RECORD:
-            self._report_lost_record(claim)
+            self._ledger.record_was_lost(claim.run)
         if answer.verdict is Verdict.EXHAUSTED:
             self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
         self._seal(claim)
@@ -299,10 +287,6 @@ class Claimer:
             self._put_back(claim.state, claim.run.fire_us)
         else:
             self._try_again(claim, min(wait, LONGEST_EARLY_WAIT))
-
-    def _backoff(self, claim: Claim) -> float:
-        longest = min(FIRST_BACKOFF * 2 ** min(claim.tries, 10), LONGEST_BACKOFF)
-        return random.uniform(longest / 2, longest)  # noqa: S311
 
     def _try_again(self, claim: Claim, delay: float) -> None:
         claim.tries += 1
@@ -396,19 +380,3 @@ class Claimer:
         """Give up everything, after ``claiming`` has ended."""
         for claim in tuple(self._undecided):
             self._give_up(claim, SkipReason.SHUTTING_DOWN)
-
-    # Words for what should not happen
-
-    def _report_corrupt(self, claim: Claim, detail: str) -> None:
-        if claim.state.complaint != detail:
-            claim.state.complaint = detail
-            self._logger.error(
-                "job=%s cannot be claimed: %s; it stays undecided until that is mended", claim.run.job, detail
-            )
-
-    def _report_lost_record(self, claim: Claim) -> None:
-        self._logger.warning(
-            "job=%s tick=%s is skipped: the store has lost the record of earlier ticks, so it may have run elsewhere",
-            claim.run.job,
-            claim.run.fire_time.isoformat(),
-        )

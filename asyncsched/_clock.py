@@ -14,9 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from asyncsched.protocols import Clock
 
 SLICE = 1.0
@@ -74,6 +76,46 @@ async def wait_until_set(clock: Clock, event: asyncio.Event, timeout: float) -> 
             call.cancel()
             waiter.cancel()
     return event.is_set()
+
+
+class TimeLimit:
+    """Cancels what is awaited inside of it after ``delay`` seconds of the clock's monotonic time, and takes back that
+    cancellation at its end, as ``asyncio.timeout`` does. What does not heed a cancellation is waited for.
+
+    Args:
+        on_over: called when the time is over, before the cancellation.
+    """
+
+    __slots__ = ("_call", "_cancelling", "_clock", "_delay", "_on_over", "_task", "is_over")
+
+    def __init__(self, clock: Clock, delay: float, on_over: Callable[[], object] | None = None) -> None:
+        self._clock = clock
+        self._delay = delay
+        self._on_over = on_over
+        self.is_over = False
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._call = self._clock.call_later(self._delay, self._end)
+        return self
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._on_over is not None:
+            self._on_over()
+        self._task.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Swallow the cancellation if it was this limit's, and nobody else's as well."""
+        self._call.cancel()
+        if not self.is_over:
+            return False
+        is_alone = self._task.uncancel() <= self._cancelling
+        return is_alone and kind is not None and issubclass(kind, asyncio.CancelledError)
 
 
 class PendingCall:

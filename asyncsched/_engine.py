@@ -18,12 +18,16 @@ from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
+from asyncsched._failures import FailureCount
 from asyncsched._grants import ClaimKind
+from asyncsched._guide import Guide
+from asyncsched._hook_calls import HookCalls
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
+from asyncsched._monitors import Monitors
 from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Outcome, Run, SkipReason
 from asyncsched._store_health import StoreHealth
@@ -82,9 +86,22 @@ class Engine:
         self._health = StoreHealth(store, clock, ledger, logger, bus)
         self.outage = self._health.outage
         self.keeper = LeaseKeeper(store, clock, self.outage)
-        origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads)
+        loop = asyncio.get_running_loop()
+        origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads, ledger.progressed, loop)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
+        self._monitors = Monitors(clock, logger, bus.beside)
+        hooks = HookCalls(clock, logger, self._threads, bus.beside)
+        ledger.on_skipped = hooks.skipped
+        self.guide = Guide(
+            clock,
+            ledger,
+            executor=self.executor,
+            hooks=hooks,
+            monitors=self._monitors,
+            failures=FailureCount(store, clock, ledger, logger, bus.beside),
+            logger=logger,
+        )
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -101,7 +118,6 @@ class Engine:
             outage=self.outage,
             recovery=self.recovery,
             turns=self.turns,
-            logger=logger,
             put_back=self._ticker.put_back,
         )
         self._immediate: list[JobState] = []
@@ -115,6 +131,8 @@ class Engine:
     def adopt(self, job: Job, defaults: JobSettings) -> None:
         """Schedule a complete job from now on; its immediate run is fired at the next turn."""
         state = JobState(job, job.freeze(defaults))
+        if job.run_policies is not None:
+            state.invoke = self.guide.invoker(job, job.run_policies)
         self.states[job.name] = state
         now = now_us(self._clock)
         self._ticker.schedule(state, now)
@@ -136,6 +154,7 @@ class Engine:
             state.retired = True
             self.turns.retire(state)
             self._ticker.forget(state)
+            self.guide.failures.forget(name)
             if self._bus.is_heard and self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
 
@@ -271,7 +290,8 @@ class Engine:
             await self._close_store(self)
         if self._bus.is_heard and self._bus.wants(events.SchedulerStopped):
             self._bus.emit(events.SchedulerStopped(at=self._ledger.now(), node=self.node, unfinished=unfinished))
-        await self._bus.drain(self._clock, CANCEL_TIMEOUT)
+        await self._bus.beside.drain(self._clock, CANCEL_TIMEOUT)
+        await self._monitors.close()
 
     async def _close_after_leftovers(self) -> None:
         while self.executor.active:

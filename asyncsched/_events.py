@@ -7,11 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from asyncsched._clock import wait_until_set
 from asyncsched._logs import SafeLogger
+from asyncsched._side_tasks import SideTasks
 from asyncsched._tasks import is_being_cancelled
 from asyncsched.exceptions import ConfigurationError
-from asyncsched.protocols import Clock
 
 if TYPE_CHECKING:
     from asyncsched.events import Event
@@ -26,7 +25,8 @@ class EventBus:
         self._logger = logger
         self._subscribers: list[tuple[Subscriber, tuple[type[Event], ...]]] = []
         self._wanted: dict[type[Event], bool] = {}
-        self._pending: set[asyncio.Task[None]] = set()
+        self.beside = SideTasks()
+        """Async subscribers at work, and whatever else a stop has to wait for as well."""
         self.is_heard = False
         """Whether there are subscribers at all: the cheapest question, for the path that every run takes."""
 
@@ -80,12 +80,7 @@ class EventBus:
                     self._log_failure(callback, event)
                 else:
                     if inspect.isawaitable(result):
-                        self._spawn(callback, event, result)
-
-    def _spawn(self, callback: Subscriber, event: Event, result: Awaitable[object]) -> None:
-        task = asyncio.get_running_loop().create_task(self._await(callback, event, result))
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+                        self.beside.start(self._await(callback, event, result))
 
     async def _await(self, callback: Subscriber, event: Event, result: Awaitable[object]) -> None:
         try:
@@ -98,18 +93,3 @@ class EventBus:
 
     def _log_failure(self, callback: Subscriber, event: Event) -> None:
         self._logger.exception("subscriber %r failed on %s; it goes on being called", callback, type(event).__name__)
-
-    def is_at_work(self, task: asyncio.Task[object] | None) -> bool:
-        """Return whether ``task`` is an async subscriber's."""
-        return task in self._pending
-
-    async def drain(self, clock: Clock, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for async subscribers that are still at work, then cancel them."""
-        if self._pending:
-            ended = asyncio.Event()
-            waiting = asyncio.ensure_future(asyncio.wait(self._pending))
-            waiting.add_done_callback(lambda _: ended.set())
-            await wait_until_set(clock, ended, timeout)
-            for task in tuple(self._pending):
-                task.cancel()
-            await waiting

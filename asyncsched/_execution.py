@@ -2,7 +2,7 @@
 
     due ──▶ claimed ──▶ delayed ──▶ started ──▶ ended ──▶ released
             (guarded)   (if any)       │                  (guarded)
-                │           │          └─ succeeded, failed, cancelled, lock_lost
+                │           │          └─ succeeded, failed, timed_out, cancelled, lock_lost
                 └───────────┴─ skipped
 
 A plain run is one task, with one coroutine around the handler's; a guarded one carries a lease, which its keeper renews
@@ -158,7 +158,7 @@ class Executor:
                     run.interrupted = True
                     raise  # the program itself is being ended; `_end` still books the run
                 except BaseException as error:
-                    run.end(Outcome.FAILED, _without_own_frame(error))
+                    run.end(Outcome.FAILED, without_own_frame(error))
                 finally:
                     run.duration = self._monotonic() - began_at
         finally:
@@ -171,15 +171,31 @@ class Executor:
         if state.job.delay is None or run.kind is ClaimKind.TRIGGER:
             return
         delay = state.job.drawn_delay(run.fire_us, self._random)
-        self._starts_at[run] = self._clock.monotonic() + delay
+        try:
+            await self._pause(run, delay, starts_at=self._clock.monotonic() + delay)
+        except asyncio.CancelledError:
+            run.asked_to_end = run.asked_to_end or Outcome.CANCELLED
+
+    async def _pause(self, run: Run, delay: float, *, starts_at: float) -> None:
+        self._starts_at[run] = starts_at
         self._give_up_late_start(run)
         try:
             if run.asked_to_end is None:
                 await sleep(self._clock, delay)
-        except asyncio.CancelledError:
-            run.asked_to_end = run.asked_to_end or Outcome.CANCELLED
         finally:
             del self._starts_at[run]
+
+    async def wait_to_retry(self, run: Run, delay: float) -> None:
+        """Sleep between two attempts of a run. No stop waits for that: it ends the run at once, as one that it has
+        cancelled."""
+        await self._pause(run, delay, starts_at=float("inf"))
+        if run.asked_to_end is not None:
+            raise asyncio.CancelledError
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether a stop waits for the runs to end."""
+        return self._draining
 
     def _give_back(self, state: JobState, run: Run, held: HeldLease | None) -> None:
         """Let go of what the run held for itself."""
@@ -194,16 +210,12 @@ class Executor:
             self._left_open(state, run.fire_us)
 
     def _end(self, state: JobState, run: Run) -> None:
-        """Book the run. Its outcome is what became of the handler, unless the lease was lost."""
+        """Book the run. Its outcome is what became of the handler, unless the lease was lost or the time was over."""
         del self.active[run]
         run.task = None  # its context holds the run: kept, every run that ended would wait for the garbage collector
         state.active -= 1
-        if run.asked_to_end is Outcome.LOCK_LOST:
-            run.end(Outcome.LOCK_LOST)
-        elif run.outcome is None and not run.started_us:
-            run.end(Outcome.SKIPPED, skip_reason=SkipReason.SHUTTING_DOWN)
-        elif run.outcome is None:
-            run.end(Outcome.FAILED)
+        if run.asked_to_end is not None or run.outcome is None:
+            _settle(run)
         state.last_outcome = run.outcome
         if self._draining:
             self._changed.set()
@@ -228,7 +240,7 @@ class Executor:
         self._ask_to_end(run, Outcome.LOCK_LOST)
 
     def _ask_to_end(self, run: Run, outcome: Outcome) -> None:
-        if run.asked_to_end is not Outcome.LOCK_LOST:
+        if run.asked_to_end is None or outcome is Outcome.LOCK_LOST:
             run.asked_to_end = outcome
         # a task cancelled before its first step would never book its run, and one whose handler has ended needs no end
         if run.begun and run.task is not None and run.outcome is None:
@@ -286,7 +298,17 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _without_own_frame(error: BaseException) -> BaseException:
+def _settle(run: Run) -> None:
+    """Give a run that others had a say in, or whose handler was not started, the outcome that this means."""
+    if run.asked_to_end in (Outcome.LOCK_LOST, Outcome.TIMED_OUT):
+        run.end(run.asked_to_end)
+    elif run.outcome is None and not run.started_us:
+        run.end(Outcome.SKIPPED, skip_reason=SkipReason.SHUTTING_DOWN)
+    elif run.outcome is None:
+        run.end(Outcome.FAILED)
+
+
+def without_own_frame(error: BaseException) -> BaseException:
     """Let the traceback begin in the handler: our frame holds the run, which holds the error."""
     trace = error.__traceback__
     if trace is not None and trace.tb_next is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from asyncsched._durations import Duration
+from asyncsched._hooks import HookFunction
 from asyncsched._job import Job
 from asyncsched.exceptions import ConfigurationError
 
@@ -32,9 +33,18 @@ class GroupSettings(TypedDict, total=False):
     rerun_on_crash: int
     catch_up: Duration
     when_store_unavailable: str
+    timeout: Duration
+    retry: int | Mapping[str, object]
+    pause_after_failures: int
+    before: HookFunction | tuple[HookFunction, ...]
+    after: HookFunction | tuple[HookFunction, ...]
+    on_success: HookFunction | tuple[HookFunction, ...]
+    on_failure: HookFunction | tuple[HookFunction, ...]
+    on_skipped: HookFunction | tuple[HookFunction, ...]
 
 
 _FLAGS = ("on_one_server", "without_overlapping")
+_HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped")
 
 
 class JobAdder:
@@ -124,14 +134,14 @@ class _GroupJob(Job):
             _apply(self, policy, value)
         self._is_shared = False
 
-    def _policy(self, field: str, value: object, call: str, unset: object = None) -> Job:
+    def _policy(self, field: str, value: object, call: str, unset: object = None, *, of: object = None) -> Self:
         self._check_changeable(call)
         if self._is_shared:
             self._of_group.add(field)
         elif field in self._of_group:
             self._of_group.discard(field)
-            setattr(self, field, unset)
-        return super()._policy(field, value, call, unset)
+            setattr(of or self, field, unset)
+        return super()._policy(field, value, call, unset, of=of)
 
 
 def _apply(job: Job, policy: str, value: object) -> None:
@@ -145,6 +155,13 @@ def _apply(job: Job, policy: str, value: object) -> None:
             raise ConfigurationError(f"{policy}={value!r}: the rule is (min, max) or (min, max, seed)")
         low, high, *seed = value
         job.random_delay(low, high, seed=seed[0] if seed else None)
+    elif policy in _HOOKS and isinstance(value, tuple):
+        for hook in value:
+            getattr(job, policy)(hook)
+    elif policy == "retry" and isinstance(value, Mapping):
+        if not {"attempts"} <= value.keys() <= {"attempts", "backoff", "on"}:
+            raise ConfigurationError(f"{policy}={value!r}: the rule is a number, or attempts, backoff and on by name")
+        job.retry(**value)
     else:
         getattr(job, policy)(value)
 

@@ -18,15 +18,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asyncsched._run import MOST_ERRORS, Run
+from asyncsched._run import MOST_ERRORS, Run, current_run
 from asyncsched._tasks import is_being_cancelled
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Handler
 
 if TYPE_CHECKING:
-    from anyio import CancelScope
+    from anyio import CancelScope, CapacityLimiter
 
 Invoke = Callable[[Any, Run], Awaitable[object]]
 """Calls a handler of one form for one run."""
@@ -52,15 +52,45 @@ def invoker(handler: object, job: str) -> Invoke:
     methods = [callable(getattr(handler, name, None)) for name in PROTOCOL]
     if all(methods):
         return _class_invoker(handler, job) if inspect.isclass(handler) else invoke_object
-    if any(methods) or inspect.isclass(handler) or not callable(handler):
+    if any(methods):
         raise ConfigurationError(f"job {job!r}: {handler!r} is no handler: it must be {FORMS}")
-    called = handler if inspect.isroutine(handler) or _is_partial(handler) else type(handler).__call__
+    shape = function_shape(handler, job, forms=FORMS)
+    if shape.is_async:
+        return invoke_async_with_context if shape.wants_argument else invoke_async
+    return invoke_in_thread_with_context if shape.wants_argument else invoke_in_thread
+
+
+class Shape(NamedTuple):
+    """How a function is called."""
+
+    is_async: bool
+    wants_argument: bool
+
+
+def function_shape(
+    function: object,
+    job: str,
+    *,
+    what: str = "handler",
+    argument: str = "the RunContext",
+    forms: str = "an async or a plain function",
+) -> Shape:
+    """Return how ``function`` is called.
+
+    Args:
+        what: it is to the job, and
+        argument: that it may take, and
+        forms: that it may have: for messages.
+
+    Raises:
+        ConfigurationError: it is no function, or wants other arguments than none or one.
+    """
+    if inspect.isclass(function) or not callable(function):
+        raise ConfigurationError(f"job {job!r}: {function!r} is no {what}: it must be {forms}")
+    called = function if inspect.isroutine(function) or _is_partial(function) else type(function).__call__
     if inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called):
-        raise ConfigurationError(f"job {job!r}: {handler!r} is a generator; a handler must be {FORMS}")
-    wants_context = _wants_context(handler, job)
-    if inspect.iscoroutinefunction(called):
-        return invoke_async_with_context if wants_context else invoke_async
-    return invoke_in_thread_with_context if wants_context else invoke_in_thread
+        raise ConfigurationError(f"job {job!r}: {function!r} is a generator; a {what} must be {forms}")
+    return Shape(inspect.iscoroutinefunction(called), _wants_argument(function, job, what, argument))
 
 
 def _is_partial(handler: object) -> bool:
@@ -77,7 +107,7 @@ def _class_invoker(handler: type, job: str) -> Invoke:
     return invoke_class
 
 
-def _wants_context(handler: Callable[..., object], job: str) -> bool:
+def _wants_argument(handler: Callable[..., object], job: str, what: str, argument: str) -> bool:
     if isinstance(handler, FunctionType) and not hasattr(handler, "__wrapped__"):
         code = handler.__code__
         if not code.co_argcount and not code.co_kwonlyargcount:  # by far the most common: spares a signature
@@ -86,14 +116,14 @@ def _wants_context(handler: Callable[..., object], job: str) -> bool:
         parameters = inspect.signature(handler).parameters.values()
     except ValueError:  # some builtins do not tell
         raise ConfigurationError(
-            f"job {job!r}: the handler {handler!r} does not tell its arguments; wrap it in a function"
+            f"job {job!r}: the {what} {handler!r} does not tell its arguments; wrap it in a function"
         ) from None
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(required) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
         names = ", ".join(p.name for p in required)
         raise ConfigurationError(
-            f"job {job!r}: the handler requires the arguments ({names}); it may take none or one, the RunContext"
+            f"job {job!r}: the {what} requires the arguments ({names}); it may take none or one, {argument}"
         )
     return bool(required) or bool(positional and positional[0].name == "ctx")
 
@@ -110,12 +140,17 @@ def invoke_async_with_context(handler: Callable[[Run], Awaitable[object]], run: 
 
 def invoke_in_thread(handler: Callable[[], object], run: Run) -> Awaitable[object]:
     """Call a plain function in a worker thread."""
-    return _ThreadCall(handler).wait_ended(run)
+    return in_thread(handler, run.origin.threads())
 
 
 def invoke_in_thread_with_context(handler: Callable[[Run], object], run: Run) -> Awaitable[object]:
     """Call a plain function of the run's context in a worker thread."""
-    return _ThreadCall(functools.partial(handler, run)).wait_ended(run)
+    return in_thread(functools.partial(handler, run), run.origin.threads())
+
+
+def in_thread(call: Callable[[], object], threads: CapacityLimiter) -> Awaitable[None]:
+    """Make a call in one of the worker threads, and wait for its end, whatever becomes of the caller."""
+    return _ThreadCall(call).wait_ended(threads)
 
 
 class _ThreadCall:
@@ -149,11 +184,13 @@ class _ThreadCall:
         if not work.cancelled() and (error := work.exception()) is not None:
             self._end(None, error)
 
-    async def wait_ended(self, run: Run) -> None:
+    async def wait_ended(self, threads: CapacityLimiter) -> None:
         from anyio import to_thread
 
-        call = to_thread.run_sync(self._in_thread, limiter=run.origin.threads())
-        work = asyncio.get_running_loop().create_task(call, name=f"{THREAD_NAME} {run.run_id} {run.job}")
+        run = current_run()
+        of_run = "" if run is None else f" {run.run_id} {run.job}"
+        call = to_thread.run_sync(self._in_thread, limiter=threads)
+        work = asyncio.get_running_loop().create_task(call, name=THREAD_NAME + of_run)
         work.add_done_callback(self._not_started)
         cancelled = False
         while True:
@@ -210,7 +247,7 @@ class _ProtocolRun:
     def __init__(self, handler: Handler, run: Run) -> None:
         self._handler = handler
         self._run = run
-        self._channel = run.channel = Channel()
+        self._channel = run.with_side().channel = Channel()
         self._completed = asyncio.Event()
         self._failures: list[BaseException] = []
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from asyncsched._durations import Duration, seconds
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
-from asyncsched._job_schedules import JobSchedules
+from asyncsched._job_runs import JobRuns
 from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
@@ -17,12 +16,14 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from random import Random
 
+    from asyncsched._durations import Duration
+
 F = TypeVar("F")
 
 _UNSET = object()
 
 
-class Job(JobSchedules):
+class Job(JobRuns):
     """One job of a scheduler. Every method returns the job itself, so that calls chain.
 
     All methods check their arguments at once and raise ``ConfigurationError`` with the job, the value and the rule:
@@ -58,6 +59,7 @@ class Job(JobSchedules):
         self._max_attempts: int | None = None
         self._catch_up: float | None = None
         self._unavailable: str | None = None
+        self._of_run = None
         self.on_complete = None
         if handler is not _UNSET:
             self._set_handler(handler)
@@ -215,7 +217,7 @@ class Job(JobSchedules):
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
         words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
-        return tuple(words)
+        return (*words, *(self._of_run.words() if self._of_run is not None else ()))
 
     def __repr__(self) -> str:
         """Tell the name, the schedule and the policies."""
@@ -279,14 +281,3 @@ class Job(JobSchedules):
         self._invoke = invoker(handler, self._name)
         self._handler = handler
         self._tell_complete()
-
-    def _policy(self, field: str, value: object, call: str, unset: object = None) -> Job:
-        self._check_changeable(call)
-        before = getattr(self, field)
-        if before is not unset and before != value:
-            raise self._refusal(call, f"it was given before with the value {before!r}")
-        setattr(self, field, value)
-        return self
-
-    def _seconds(self, value: Duration, call: str, at_least: float = 0.0) -> float:
-        return self._named(seconds, value, what=call, at_least=at_least)

@@ -13,10 +13,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
+from asyncsched._progress import Progress, RunSide, checked_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -33,6 +34,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The handler raised, or reported an error."""
     TIMED_OUT = "timed_out"
+    """It had not ended within the job's ``timeout``, and was cancelled."""
     CANCELLED = "cancelled"
     """Cancelled by a stop, or by itself."""
     LOCK_LOST = "lock_lost"
@@ -79,6 +81,9 @@ class Origin:
     """Told of every error that a run reports before its end."""
     threads: Callable[[], CapacityLimiter]
     """The worker threads of plain-function handlers."""
+    on_progress: Callable[[Run, Progress], None]
+    """Told of all that a run says of its progress, from any thread."""
+    loop: asyncio.AbstractEventLoop
 
 
 class RunContext:
@@ -86,7 +91,7 @@ class RunContext:
 
     Attributes:
         job: the job's name.
-        attempt: 1 for the first try of a tick.
+        attempt: 1 for the first try of a tick; one more with each rerun after a crash, and with each retry.
         fence: the fencing token: higher for each later grant of the job in the cluster. 0 for a job without
             ``on_one_server`` and ``without_overlapping``, which nobody grants.
     """
@@ -100,6 +105,7 @@ class RunContext:
         "fence",
         "fire_us",
         "job",
+        "side",
         "started_us",
     )
 
@@ -110,6 +116,7 @@ class RunContext:
     job: str
     fire_us: int
     started_us: int
+    side: RunSide | None
     attempt: int
     fence: int
 
@@ -149,6 +156,20 @@ class RunContext:
         """A logger whose records carry ``job``, ``run_id`` and ``trace_id`` as attributes."""
         return RunLogger(self._origin.logger, {"job": self.job, "run_id": self.run_id, "trace_id": self.trace_id})
 
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the run is: ``snapshot()`` shows it, and an event tells it, at most once a second. From any
+        thread, and as often as it is convenient.
+
+        Args:
+            done: in whatever unit, 0 or more.
+            total: in the same, at least ``done``; ``None``: not known.
+            message: for people.
+
+        Raises:
+            ConfigurationError: a value against its rule.
+        """
+        self._origin.on_progress(cast("Run", self), checked_progress(done, total, message))
+
     def __repr__(self) -> str:
         """Tell which run this is, and how far it is."""
         return f"<{type(self).__name__} job={self.job!r} tick={self.fire_time.isoformat()} {self._state()}>"
@@ -183,7 +204,6 @@ class Run(RunContext):
         "_ended",
         "asked_to_end",
         "begun",
-        "channel",
         "duration",
         "errors",
         "interrupted",
@@ -211,8 +231,14 @@ class Run(RunContext):
         self.task: asyncio.Task[None] | None = None
         self.begun = self.interrupted = False
         self.asked_to_end: Outcome | None = None
-        self.channel: object = None
+        self.side = None
         self._ended: asyncio.Event | None = None
+
+    def with_side(self) -> RunSide:
+        """Return what only few runs need; made by the first call."""
+        if self.side is None:
+            self.side = RunSide()
+        return self.side
 
     async def wait(self) -> Outcome:
         """Wait for the run's end and return its outcome. Never raises the handler's errors: see ``errors``."""

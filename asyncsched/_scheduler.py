@@ -197,7 +197,7 @@ class Scheduler(JobAdder):
         if engine is None:
             return
         self._request_stop()
-        from_inside = current_run() in engine.executor.active or self._bus.is_at_work(asyncio.current_task())
+        from_inside = current_run() in engine.executor.active or asyncio.current_task() in self._bus.beside
         if serving is not None and not from_inside:
             await self._join(serving)
 
@@ -304,7 +304,7 @@ class Scheduler(JobAdder):
             UnknownJobError: no job has this name.
             StoreUnavailableError: the store did not take it; nothing can be said of what the nodes do.
         """
-        await self._set_paused(name, True, events.JobPaused)
+        await self._set_paused(name, True)
 
     async def resume(self, name: str) -> None:
         """Undo ``pause``.
@@ -313,18 +313,18 @@ class Scheduler(JobAdder):
             UnknownJobError: no job has this name.
             StoreUnavailableError: the store did not take it; nothing can be said of what the nodes do.
         """
-        await self._set_paused(name, False, events.JobResumed)
+        await self._set_paused(name, False)
+        if self._engine is not None:
+            self._engine.guide.failures.forget(name)
 
-    async def _set_paused(self, name: str, paused: bool, event: type[events.JobEvent]) -> None:
+    async def _set_paused(self, name: str, paused: bool) -> None:
         self.get_job(name)
         try:
             await self._store.set_paused(name, paused)
         finally:
             if self._engine is None:
                 await self._store.close()
-        self._logger.info("job=%s was %s", name, "paused" if paused else "resumed")
-        if self._bus.is_heard and self._bus.wants(event):
-            self._bus.emit(event(at=self._ledger.now(), node=self._ledger.node, job=name))
+        self._ledger.pause_was_set(name, paused)
 
     def subscribe(self, callback: Callable[[Any], object], *event_types: type[events.Event]) -> Callable[[], None]:
         """Call ``callback`` (a plain or an async function) for each event of the given types; none: for all.

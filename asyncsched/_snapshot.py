@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from asyncsched._instants import from_us
+from asyncsched._progress import Progress
 from asyncsched._run import Outcome, Run
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class RunSnapshot:
     started_at: datetime | None
     """``None`` while it sleeps its random delay."""
     fence: int
+    progress: Progress | None
+    """What the handler has said of it: ``done``, ``total`` and ``message``; ``None``: nothing yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,4 +98,5 @@ def run_snapshot(run: Run) -> RunSnapshot:
         fire_time=run.fire_time,
         started_at=run.started_at,
         fence=run.fence,
+        progress=None if run.side is None else run.side.progress,
     )

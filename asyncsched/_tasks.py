@@ -1,8 +1,9 @@
-"""Owns what asyncio leaves to its users about cancelling tasks."""
+"""Owns what asyncio leaves to its users about cancelling tasks, and about calls from other threads."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
@@ -25,3 +26,15 @@ async def cancel_until_ended(*tasks: asyncio.Future[Any], again_after: float = 0
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=again_after)
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> None:
+    """Do ``action`` on the event loop: now if the caller is on it, soon if it is in a thread."""
+    try:
+        here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is loop:
+        action()
+    else:
+        loop.call_soon_threadsafe(action)

@@ -22,8 +22,11 @@ __all__ = [
     "LateGrantReleased",
     "LeaseLost",
     "LoopBlocked",
+    "PausedAfterFailures",
     "RerunsExhausted",
     "RunEnded",
+    "RunProgressed",
+    "RunRetried",
     "RunStarted",
     "SchedulerStarted",
     "SchedulerStopped",
@@ -90,6 +93,16 @@ class JobResumed(JobEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PausedAfterFailures(JobEvent):
+    """This node paused a job for the whole cluster, since it has ``pause_after_failures`` and its runs here fail."""
+
+    failures: int
+    """Runs in a row."""
+    error: BaseException
+    """Of the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent(JobEvent):
     """Base of the events that belong to one run."""
 
@@ -117,6 +130,26 @@ class ErrorReported(RunEvent):
     """A protocol handler reported an error; its run goes on."""
 
     error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProgressed(RunEvent):
+    """A handler said how far it is. Told at most once a second for each run, and when it is complete."""
+
+    done: float
+    total: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRetried(RunEvent):
+    """An attempt of a run with ``retry`` has failed, and another one follows after a wait. ``attempt`` is the failed
+    one."""
+
+    error: BaseException
+    """The last one of the attempt."""
+    wait_for: float
+    """Seconds until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import partial
-from importlib import import_module
 from itertools import islice
 from typing import Any
 
+from asyncsched._extras import needed
 from asyncsched._instants import from_us, require_aware
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers._answers import require_instant_us
@@ -143,12 +143,7 @@ class RRule(Joinable, WallTrigger):
 
 def _expander(parts: RuleParts, rule: str) -> Callable[..., Any]:
     """Return what makes a rule of dateutil from a start."""
-    try:
-        dateutil = import_module("dateutil.rrule")
-    except ImportError:
-        raise ConfigurationError(
-            "recurrence rules need the package python-dateutil: pip install 'asyncsched[rrule]'"
-        ) from None
+    dateutil = needed("dateutil.rrule", "python-dateutil", "rrule", "recurrence rules")
     numbers: dict[str, Any] = {part.lower(): values for part, values in parts.numbers.items()}
     if parts.days:
         numbers["byweekday"] = [dateutil.weekday(day, nth) for day, nth in parts.days]

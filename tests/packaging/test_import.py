@@ -21,7 +21,9 @@ def imported_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize("code", ["import asyncsched", "import asyncsched; asyncsched.Scheduler()"])
 def test_what_is_not_used_is_not_imported(code: str) -> None:
-    assert imported_by(code) & {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio"} == set()
+    imported = imported_by(code)
+    assert imported & {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio"} == set()
+    assert imported & {"tenacity", "httpx", "sentry_sdk"} == set()
 
 
 RUNS = """
@@ -104,6 +106,6 @@ def test_metadata() -> None:
     classifiers = about.get_all("Classifier") or []
     assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
     assert {"Typing :: Typed", "Framework :: AsyncIO"} <= set(classifiers)
-    assert set(about.get_all("Provides-Extra") or []) == {"cli", "holidays", "rrule", "test"}
+    assert set(about.get_all("Provides-Extra") or []) == {"cli", "holidays", "ping", "retry", "rrule", "sentry", "test"}
     needed = [line for line in about.get_all("Requires-Dist") or [] if "extra ==" not in line]
     assert any(line.startswith("redis[hiredis]") for line in needed)

@@ -25,19 +25,34 @@ LAYERS = [
         "_lazy",
         "events",
         "_seeds",
+        "_extras",
+        "_progress",
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
-    ["triggers", "_clock", "_timeline", "_misfire"],
+    ["triggers", "_clock", "_side_tasks", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings", "_job_plan"],
+    ["_job_settings", "_job_plan", "_retries", "_hooks", "_pings", "_run_policies"],
     ["_job_schedules"],
+    ["_job_runs"],
     ["_job"],
     # stores
     ["stores"],
     # engine: one run, claims, leases, accounting, the loop
-    ["_events", "_job_state", "_accounting", "_outage", "_store_health", "_loop_watch", "_lease", "_execution"],
-    ["_recovery", "_claim", "_turns", "_claims", "_ticker", "_engine"],
+    [
+        "_events",
+        "_job_state",
+        "_accounting",
+        "_outage",
+        "_store_health",
+        "_loop_watch",
+        "_lease",
+        "_execution",
+        "_hook_calls",
+        "_failures",
+        "_monitors",
+    ],
+    ["_recovery", "_claim", "_patience", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
     # shells

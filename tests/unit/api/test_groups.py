@@ -11,6 +11,7 @@ import pytest
 
 from asyncsched import ConfigurationError, DuplicateJobError, Job, Scheduler
 from asyncsched._groups import GroupSettings
+from asyncsched._job_runs import JobRuns
 from asyncsched._job_schedules import JobSchedules
 from asyncsched.triggers import Daily
 
@@ -27,12 +28,16 @@ async def work() -> None:
 ALL: dict[str, Any] = {
     "on_one_server": True, "without_overlapping": True, "random_delay": (1, 5), "timezone": "Asia/Tokyo",
     "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "run",
+    "timeout": 30, "retry": 3, "pause_after_failures": 5, "before": work, "after": work, "on_success": work,
+    "on_failure": work, "on_skipped": work,
 }  # fmt: skip
 
 
 def test_every_policy_is_a_setting() -> None:
     methods = {name: value for name, value in vars(Job).items() if name[0] != "_" and callable(value)}
     policies = {name for name, method in methods.items() if method.__annotations__["return"] == "Job"}
+    policies |= {name for name, value in vars(JobRuns).items() if name[0] != "_" and callable(value)}
+    policies -= {"ping", "sentry_checkin"}  # a monitor watches one job
     assert set(GroupSettings.__annotations__) == policies == set(ALL)
     assert not set(ALL) & set(vars(JobSchedules))
 
@@ -77,6 +82,14 @@ def test_a_job_has_its_own_before_the_groups(
 def test_a_seeded_delay(scheduler: Scheduler) -> None:
     job = scheduler.group(random_delay=(1, 5, "tick")).add_job("j", work)
     assert job.policies == ("random_delay(1, 5, seed='tick')",)
+
+
+def test_hooks_of_the_group_come_first(scheduler: Scheduler) -> None:
+    async def own() -> None: ...
+
+    job = scheduler.group(on_failure=(work, print)).add_job("j", work).on_failure(own)
+    assert job.policies[:2] == ("on_failure(work)", "on_failure(print)")
+    assert len(job.policies) == 3
 
 
 def test_own_values_of_every_policy(scheduler: Scheduler) -> None:
@@ -150,9 +163,9 @@ REFUSED = [
     pytest.param({}, "group(): no setting is given; at least one, such as on_one_server=True", id="nothing"),
     pytest.param(
         {"lock_tll": 5},
-        "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are catch_up, lock_ttl, "
-        "misfire_grace, on_one_server, random_delay, rerun_on_crash, timezone, when_store_unavailable, "
-        "without_overlapping",
+        "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are after, before, catch_up, "
+        "lock_ttl, misfire_grace, on_failure, on_one_server, on_skipped, on_success, pause_after_failures, "
+        "random_delay, rerun_on_crash, retry, timeout, timezone, when_store_unavailable, without_overlapping",
         id="a near miss",
     ),
     pytest.param({"weekdays": True}, "group(): 'weekdays' is no setting of a group", id="a filter"),
@@ -163,6 +176,10 @@ REFUSED = [
     pytest.param({"on_one_server": 1}, "group(): on_one_server=1: the rule is True or False", id="a number for a flag"),
     pytest.param({"random_delay": 5}, "group(): random_delay=5: the rule is (min, max) or (min", id="one bound"),
     pytest.param({"random_delay": (1, 5, "x")}, "group(): random_delay(1, 5, seed='x'): the rule is seed=", id="seed"),
+    pytest.param({"after": 1}, "group(): 1 is no hook after(): it must be an async or a plain function", id="a hook"),
+    pytest.param({"retry": 1}, "group(): retry(1): attempts is a whole number", id="a single attempt"),
+    pytest.param({"retry": {"on": OSError}}, "group(): retry={'on'", id="no attempts"),
+    pytest.param({"retry": {"attempts": 3, "wait": 1}}, "group(): retry={'attempts': 3, 'wait': 1}: ", id="a bad name"),
     pytest.param({"random_delay": (5, 1)}, "group(): random_delay(5, 1): the rule is 0 <= min <= max", id="bounds"),
     pytest.param(
         {"rerun_on_crash": True}, "group(): rerun_on_crash(True): max_attempts is a whole number", id="attempts"

@@ -122,7 +122,15 @@ class Parts:
         )
         self.keeper = LeaseKeeper(self.store, self.clock, self.outage)
         self.limiter = CapacityLimiter(4)
-        self.origin = Origin("n1", self.logger.logger, lambda: "t" * 32, self.ledger.reported, lambda: self.limiter)
+        self.origin = Origin(
+            "n1",
+            self.logger.logger,
+            lambda: "t" * 32,
+            self.ledger.reported,
+            lambda: self.limiter,
+            self.ledger.progressed,
+            asyncio.get_running_loop(),
+        )
         self.recovery = Recovery(
             self.store,
             self.clock,
@@ -143,7 +151,6 @@ class Parts:
             outage=self.outage,
             recovery=self.recovery,
             turns=Turns(self.store, self.clock, "n1", {}),
-            logger=self.logger,
             put_back=lambda state, _: self.put_back.append(state),
         )
         self.tasks = [

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from _scripted import AWAY, WON, Work, no_overlap, one_server
 
-from asyncsched._claims import FIRST_BACKOFF, LONGEST_BACKOFF, TRIGGER_PATIENCE
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
+from asyncsched._patience import FIRST_BACKOFF, LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff
 from asyncsched._run import Outcome, SkipReason
 
 if TYPE_CHECKING:
@@ -35,16 +35,11 @@ class TestAskingAgain:
             assert longest / 2 - 1e-9 <= pause <= longest + 1e-9
         assert parts.outages == ["lost", "recovered"]
 
-    async def test_nodes_do_not_come_back_together(self, parts: Parts) -> None:
-        _, claim = parts.submit(parts.state(Work(), one_server))
+    def test_nodes_do_not_come_back_together(self) -> None:
+        assert len({backoff(0) for _ in range(10)}) == 10
 
-        assert len({parts.claimer._backoff(claim) for _ in range(10)}) == 10
-
-    async def test_a_very_long_outage_does_not_overflow(self, parts: Parts) -> None:
-        _, claim = parts.submit(parts.state(Work(), one_server))
-        claim.tries = 100_000
-
-        assert LONGEST_BACKOFF / 2 <= parts.claimer._backoff(claim) <= LONGEST_BACKOFF
+    def test_a_very_long_outage_does_not_overflow(self) -> None:
+        assert LONGEST_BACKOFF / 2 <= backoff(100_000) <= LONGEST_BACKOFF
 
     @pytest.mark.parametrize(("wait", "pause"), [(0.0, 0.0), (0.2, 0.2), (0.5, 0.5)])
     async def test_a_little_too_early(self, parts: Parts, wait: float, pause: float) -> None:

@@ -8,8 +8,8 @@ import pytest
 from _scripted import AWAY, WON, Work, no_overlap, one_server, turns
 
 from asyncsched import events
-from asyncsched._claims import LONGEST_BACKOFF, RUN_ANYWAY_AFTER
 from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Verdict
+from asyncsched._patience import LONGEST_BACKOFF, RUN_ANYWAY_AFTER
 from asyncsched._run import Outcome, SkipReason
 
 if TYPE_CHECKING:

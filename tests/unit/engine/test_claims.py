@@ -22,8 +22,8 @@ from _engine_doubles import (
 )
 
 from asyncsched import Outcome, Scheduler, SkipReason, events
-from asyncsched._claims import LONGEST_BACKOFF, TRIGGER_PATIENCE
 from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Verdict
+from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE
 
 if TYPE_CHECKING:
     from asyncsched.testing import FakeClock

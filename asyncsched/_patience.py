@@ -1,0 +1,33 @@
+"""Owns for how long the store is asked for a claim that it does not decide, and how often."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from asyncsched._grants import ClaimKind
+
+if TYPE_CHECKING:
+    from asyncsched._job_state import JobState
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
+"""Seconds between tries of a claim that the store did not decide; each is drawn from the upper half of its range, so
+that the nodes of a cluster do not come back together."""
+TRIGGER_PATIENCE = 5.0
+"""Seconds for which a triggered run waits for the store."""
+RUN_ANYWAY_AFTER = 3.0
+"""Seconds for which a job that runs without the store waits for it all the same."""
+
+
+def backoff(tries: int) -> float:
+    """Return the seconds until a claim is sent again that was sent ``tries`` times and one."""
+    longest = min(FIRST_BACKOFF * 2 ** min(tries, 10), LONGEST_BACKOFF)
+    return random.uniform(longest / 2, longest)  # noqa: S311
+
+
+def patience_with(state: JobState, kind: ClaimKind, late_by: float) -> float | None:
+    """Return for how many seconds a claim is tried that was made ``late_by`` seconds late; ``None``: however long."""
+    if state.job.runs_without_store:
+        return RUN_ANYWAY_AFTER
+    grace = TRIGGER_PATIENCE if kind is ClaimKind.TRIGGER else state.settings.misfire_grace
+    return None if grace is None else grace - late_by
