@@ -167,9 +167,9 @@ class History:
         """Return the owner of every lock that is held now."""
         if isinstance(self.backend, MemoryBackend):
             found = {}
-            for name, job in self.backend.shared._jobs.items():
-                job.expire(self.backend.clock.monotonic())
-                found.update({(name, lock): held.owner for lock, held in job.locks.items()})
+            for name in self.backend.shared._jobs:
+                locks = self.backend.shared._job(name).locks
+                found.update({(name, lock): held.owner for lock, held in locks.items()})
             return found
         names = [name for name in await self.backend.raw.keys("*") if await self.backend.raw.type(name) == b"string"]
         return {name: (await self.backend.raw.get(name)).decode().split("|")[0] for name in names}
