@@ -46,8 +46,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._identity: _file.Identity = ()
         self._boot = _file.boot_id()
-        self._booted: tuple[int, int] | None = None
-        """The file in which our start of the system was found, or noted."""
+        self._knows_boot = False
+        """Whether this connection has found, or noted, our start of the system in the file."""
         self._synchronous = ""
 
     def read(self, work: Work[T]) -> T:
@@ -85,7 +85,7 @@ class Database:
             # The log cannot grow. What it holds is moved into the file, and it is written from its begin again.
             self._connected().execute("PRAGMA wal_checkpoint(RESTART)")
             answer = self._carry_out("BEGIN IMMEDIATE", in_time)
-        self._booted = self._identity[0]
+        self._knows_boot = True
         return answer
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class Database:
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None and self._identity != _file.identity(*self._files):
-            self.close()
+            self._give_up()
         if self._connection is None:
             self._connection = self._open()
         return self._connection
@@ -136,7 +136,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._synchronous = ""
+        self._synchronous, self._knows_boot = "", False
         self._identity = _file.identity(*self._files)
         return connection
 
@@ -147,8 +147,21 @@ class Database:
             UnusableFileError: it was deleted or replaced; others may have begun with a new one.
         """
         if self._identity != _file.identity(*self._files):
-            self.close()
+            self._give_up()
             raise UnusableFileError(f"{self._path} was deleted, or replaced, while it was used")
+
+    def _give_up(self) -> None:
+        """Close the connection to a file that is not the one of that name any more.
+
+        What it leaves beside a new file is not that one's: SQLite would take the old log for the new file's.
+        """
+        old = self._identity
+        self.close()
+        for path, before, now in zip(self._files, old, _file.identity(*self._files), strict=True):
+            if path == self._path and before == now:
+                return
+            if path != self._path and before == now:
+                path.unlink(missing_ok=True)
 
     def _synchronize(self, how: str) -> None:
         connection = self._connected()
@@ -163,7 +176,7 @@ class Database:
             UnusableFileError: the start has changed while we use the file, so another system uses it too.
         """
         if connection.execute("SELECT id FROM boot").fetchone() != (self._boot,):
-            if self._booted == self._identity[0]:
+            if self._knows_boot:
                 raise UnusableFileError(f"{self._path} is used by another machine too; one file is for one host")
             connection.execute("DELETE FROM locks")
             connection.execute("DELETE FROM boot")

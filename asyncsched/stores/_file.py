@@ -100,6 +100,8 @@ def _check_file(path: Path) -> None:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         raise UnusableFileError(f"{path} is no plain file (a symbolic link is none)")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise UnusableFileError(f"this user may not read and write {path} (mode {stat.S_IMODE(found.st_mode):o})")
     if not _is_posix():
         return
     if found.st_mode & stat.S_IWOTH:

@@ -96,7 +96,7 @@ class SqliteStore:
         delete what has expired.
 
         Raises:
-            StoreUnavailableError: the file could not be read, or not be written.
+            StoreUnavailableError: the file could not be read.
         """
         paused, handed = await self._ask("answer a refresh", lambda database: database.read(_look))
         self._paused = frozenset(job for name in paused if (job := self._job(name)) is not None)
@@ -104,8 +104,9 @@ class SqliteStore:
             entries = [(tick_us, owner, self._job(name)) for name, tick_us, owner in handed]
             self._handovers.tell(frozenset(f"{tick} {owner} {job}" for tick, owner, job in entries if job is not None))
         if self._clock.monotonic() >= self._cleaned_at + CLEANING_INTERVAL:
-            await self._write("delete what has expired", _clean, is_durable=False)
             self._cleaned_at = self._clock.monotonic()
+            with suppress(StoreUnavailableError):  # nothing rests on it
+                await self._write("delete what has expired", _clean, is_durable=False)
         return self._look_for_unsafe()
 
     def _look_for_unsafe(self) -> Sequence[str]:

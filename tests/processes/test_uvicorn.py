@@ -20,7 +20,7 @@ from _checker import (
     of_job,
     overlaps,
 )
-from _processes import ROOT, Program
+from _processes import ROOT, Program, is_alive
 from _records import RunRecord, read_records
 from _redis_server import free_port
 from redis import Redis
@@ -68,7 +68,7 @@ class Service(Program):
         """Kill the worker that carries out ``three_seconds``, between two ticks; return its pid and when."""
         give_up_at = time.monotonic() + 15.0
         while True:
-            runs = [run for run in of_job(self.runs(), "three_seconds") if run.end is None]
+            runs = [run for run in of_job(self.runs(), "three_seconds") if run.end is None and is_alive(run.pid)]
             now = time.time()
             # 0.4 to 0.6 s after a tick: that tick's short run has ended, so that exactly one run is in progress
             if runs and now - runs[-1].start > 1.0 and 0.4 < now % 1.0 < 0.6:
