@@ -133,12 +133,24 @@ class Database:
             connection.execute("PRAGMA trusted_schema = OFF")
             _schema.prepare(connection)
             connection.execute("SELECT count(*) FROM boot").fetchone()  # from here on, all three are there
+            self._identity = self._opened()
         except BaseException:
             connection.close()
             raise
         self._synchronous, self._knows_boot = "", False
-        self._identity = _file.identity(*self._files)
         return connection
+
+    def _opened(self) -> _file.Identity:
+        """Return which files were opened.
+
+        Raises:
+            UnusableFileError: those of these names are others: some were deleted meanwhile, and made anew by others.
+                Taken for ours, they would never differ again, and we would decide apart from everybody else.
+        """
+        found = _file.identity(*self._files)
+        if not _file.is_open_here(found):
+            raise UnusableFileError(f"{self._path} was deleted, or replaced, while it was opened")
+        return found
 
     def _check_identity(self) -> None:
         """Make sure that what was read or written stands in the file of that name.

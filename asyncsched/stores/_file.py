@@ -21,6 +21,7 @@ SCHEME = "sqlite://"
 RULE = "a sqlite:// URL has three slashes and an absolute path, and nothing else: sqlite:///var/lib/app/jobs.db"
 
 MOUNTS = Path("/proc/mounts")
+DESCRIPTORS = "/dev/fd"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 NETWORK_FILE_SYSTEM = re.compile(
@@ -117,6 +118,20 @@ def _is_posix() -> bool:
 def identity(*paths: Path) -> Identity:
     """Return which files have these names now; ``None`` for one that is not there."""
     return tuple(map(_identity, paths))
+
+
+def is_open_here(identity: Identity) -> bool:
+    """Return whether this process has all of these files open, as far as the system tells."""
+    try:
+        descriptors = os.listdir(DESCRIPTORS)
+    except OSError:
+        return True
+    held = set()
+    for descriptor in descriptors:
+        with suppress(OSError):  # the one of the listing is closed by now
+            found = os.fstat(int(descriptor))
+            held.add((found.st_dev, found.st_ino))
+    return held.issuperset(identity)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ from _processes import Program
 from asyncsched._clock import SystemClock, boottime
 from asyncsched._grants import Renewal, Verdict
 from asyncsched.exceptions import StoreUnavailableError
+from asyncsched.stores import _file
 from asyncsched.stores._database import Database
 from asyncsched.stores._file import UnusableFileError
 from asyncsched.stores.sqlite import SqliteStore
@@ -250,6 +251,27 @@ async def test_a_grant_in_a_file_that_is_deleted_meanwhile_does_not_count(path: 
     with pytest.raises(UnusableFileError, match=r"was deleted, or replaced, while it was used"):
         database.write(lambda *_: path.unlink(), give_up_at=boottime() + 60, is_durable=True)
     database.close()
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_files_that_are_replaced_while_they_are_opened_are_not_taken_for_those_that_were(
+    store: SqliteStore, path: Path, now: int, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    identity = _file.identity
+
+    def replaced_first(*paths: Path) -> _file.Identity:
+        monkeypatch.setattr(_file, "identity", identity)
+        paths[which].rename(path.with_name("old"))
+        paths[which].touch(0o600)
+        return identity(*paths)
+
+    monkeypatch.setattr(_file, "identity", replaced_first)
+    with pytest.raises(StoreUnavailableError, match="was deleted, or replaced, while it was opened"):
+        await store.claim([tick(now)])
+    for each in files(path):
+        each.unlink(missing_ok=True)
+
+    assert await verdict(store, tick(now)) is Verdict.WON
 
 
 async def test_a_copy_of_yesterday_repeats_nothing_that_a_node_remembers(

@@ -176,3 +176,15 @@ def test_a_system_that_tells_nothing_warns_of_nothing(tmp_path: Path, monkeypatc
 
     assert _file.warnings(tmp_path / "jobs.db") == ()
     assert _file.boot_id() == ""
+
+
+def test_which_files_are_open_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, closed = tmp_path / "opened", tmp_path / "closed"
+    closed.touch()
+    with opened.open("w"):
+        assert _file.is_open_here(_file.identity(opened))
+        assert not _file.is_open_here(_file.identity(opened, closed))
+        assert not _file.is_open_here(_file.identity(opened, tmp_path / "none"))
+    assert not _file.is_open_here(_file.identity(opened))
+    monkeypatch.setattr(_file, "DESCRIPTORS", str(tmp_path / "none"))
+    assert _file.is_open_here(_file.identity(closed)), "who cannot tell believes it"
