@@ -107,13 +107,14 @@ class SqliteStore:
             self._cleaned_at = self._clock.monotonic()
             with suppress(StoreUnavailableError):  # nothing rests on it
                 await self._write("delete what has expired", _clean, is_durable=False)
-        return self._look_for_unsafe()
+        return await self._look_for_unsafe()
 
-    def _look_for_unsafe(self) -> Sequence[str]:
+    async def _look_for_unsafe(self) -> Sequence[str]:
         if self._was_checked:
             return ()
+        found = await self._ask("look at its file system", lambda _: _file.warnings(self._path))
         self._was_checked = True
-        return _file.warnings(self._path)
+        return found
 
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
         """Call back, with job and tick, within a refresh after an interrupted run's lease was given back."""

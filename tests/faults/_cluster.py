@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from _fenced_table import FencedTable
+from _fenced_table import FencedTable, is_free
 from _history import FILE, LOG, TABLE, Fault
 from _jobs import JobSpec, job_table
 from _processes import ROOT, Program
@@ -154,14 +155,21 @@ class Cluster:
             self.complaints.append(f"{node.name} printed:\n{said[max(0, at - 300) : at + 3000]}")
 
     async def freeze_node(self, place: int) -> None:
-        """Stop a node in mid-air, but not in mid-write: it would hold the table's lock, and thereby all other nodes."""
+        """Stop a node in mid-air, but not in mid-write: it would hold a lock, of the table or of the store's file, and
+        thereby all other nodes."""
         node = self.nodes[place]
         while True:
             node.program.send(signal.SIGSTOP)
-            if self.table.is_free():
+            if self.table.is_free() and self._file_is_free():
                 return
             node.program.send(signal.SIGCONT)
             await asyncio.sleep(0.01)
+
+    def _file_is_free(self) -> bool:
+        if not self.file.exists():
+            return True
+        with closing(sqlite3.connect(self.file, isolation_level=None)) as database:
+            return is_free(database)
 
     def thaw_node(self, place: int) -> None:
         self.nodes[place].program.send(signal.SIGCONT)

@@ -15,7 +15,10 @@ from contextlib import closing, suppress
 from _cluster import Cluster
 from _history import Fault
 
-LOCKS_AND_RECORDS = ("locks", "ticks")
+LOCKS_AND_RECORDS = (
+    "DELETE FROM locks WHERE job = ? AND lock IN ('overlap', 'server')",
+    "DELETE FROM ticks WHERE job = ?",
+)
 JOBS_AT_ONCE = 6
 
 
@@ -41,7 +44,7 @@ async def file_deleted(cluster: Cluster, draw: random.Random) -> Fault:
 async def rows_deleted(cluster: Cluster, draw: random.Random) -> Fault:
     """Some jobs lose their locks and records."""
     since, jobs = time.time(), _drawn_jobs(cluster, draw)
-    await _execute(cluster, (f"DELETE FROM {table} WHERE job = ?" for table in LOCKS_AND_RECORDS), jobs)
+    await _execute(cluster, LOCKS_AND_RECORDS, jobs)
     return cluster.fault("rows_deleted", since, jobs=jobs)
 
 
