@@ -49,8 +49,9 @@ class Scheduler(JobAdder):
     """A scheduler of periodic jobs inside an asyncio service.
 
     Args:
-        store: where a cluster decides. Nothing: the memory of this process, no server needed. A URL (``redis://``,
-            ``rediss://``, ``unix://``, ``redis+sentinel://host,host/service/db``, ``redis+cluster://host,host``), a
+        store: where a cluster decides. Nothing: the memory of this process, no server needed. A URL
+            (``sqlite:///path``: a file for all processes of this host; ``redis://``, ``rediss://``, ``unix://``,
+            ``redis+sentinel://host,host/service/db``, ``redis+cluster://host,host``), a
             ``redis.asyncio.Redis`` or ``RedisCluster`` client that the service already has (never closed), or any
             ``Store``.
         logger: where the scheduler's and the runs' records go; by default the logger ``asyncsched``.
@@ -59,7 +60,8 @@ class Scheduler(JobAdder):
         lock_ttl: seconds (or a timedelta) after which the locks of a node that died are free; at least 1.
         misfire_grace: how late, in seconds, a tick may be noticed and still run; ``None``: however late.
         shutdown_timeout: seconds for which a stop waits for active runs before it cancels them.
-        prefix: put in front of every key: two schedulers with the same prefix and job name are one cluster.
+        prefix: put in front of every key, or of every job in a file: two schedulers with the same prefix and job name
+            are one cluster.
         node: this node's name; by default host, process id and four random hex digits.
         clock: where time comes from, for tests.
         replica_ack: replicas of the Redis that must have a grant before it counts (``WAIT``).

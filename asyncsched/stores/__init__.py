@@ -1,4 +1,5 @@
-"""Owns which store a value given to the scheduler means. Imports ``redis`` only where one is made with it."""
+"""Owns which store a value given to the scheduler means. Imports ``redis`` or ``sqlite3`` only for one that
+uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["make_store"]
 
-SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
+SQLITE = "sqlite://"
+SCHEMES = (SQLITE, "redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 FORMS = (
     f"None (in memory), a URL ({', '.join(SCHEMES)}), a redis.asyncio.Redis or redis.asyncio.RedisCluster client, "
     "or a Store"
@@ -25,9 +27,10 @@ def make_store(store: object, *, prefix: str, replica_ack: int, clock: Clock) ->
     """Return the store that a scheduler's settings mean.
 
     Args:
-        store: ``None`` for a new store in memory; a URL, a ``redis.asyncio.Redis`` or a
-            ``redis.asyncio.RedisCluster`` client for one in Redis; or a store, which is returned as it is.
-        prefix: stands in front of every key in Redis.
+        store: ``None`` for a new store in memory; a ``sqlite://`` URL for one in a file; another URL, a
+            ``redis.asyncio.Redis`` or a ``redis.asyncio.RedisCluster`` client for one in Redis; or a store, which is
+            returned as it is.
+        prefix: stands in front of every key in Redis, and of every job's name in a file.
         replica_ack: number of Redis replicas that must acknowledge a grant before it counts.
         clock: the clock of a store in memory.
 
@@ -36,15 +39,17 @@ def make_store(store: object, *, prefix: str, replica_ack: int, clock: Clock) ->
     """
     prefix = checked_prefix(prefix)
     replica_ack = checked_replica_ack(replica_ack)
+    is_sqlite = isinstance(store, str) and store.startswith(SQLITE)
+    if replica_ack and (store is None or is_sqlite):
+        what = "a SQLite file" if is_sqlite else "the memory store"
+        raise ConfigurationError(f"replica_ack: {replica_ack} needs a Redis store; {what} has no replicas")
     if store is None:
-        if replica_ack:
-            raise ConfigurationError(
-                f"replica_ack: {replica_ack} needs a Redis store; the memory store has no replicas"
-            )
         from asyncsched.stores.memory import MemoryStore
 
         return MemoryStore(clock=clock)
     _refuse_unusable(store)
+    if is_sqlite:
+        return _sqlite_store(store, prefix)
     if isinstance(store, str) or any(_is_instance(store, "redis.asyncio", name) for name in ("Redis", "RedisCluster")):
         return _redis_store(store, prefix, replica_ack)
     if not _is_store(store):
@@ -59,6 +64,12 @@ def _redis_store(store: object, prefix: str, replica_ack: int) -> Store:
     from asyncsched.stores.redis import RedisStore
 
     return RedisStore(store, prefix=prefix, replica_ack=replica_ack)  # type: ignore[arg-type]
+
+
+def _sqlite_store(store: object, prefix: str) -> Store:
+    from asyncsched.stores.sqlite import SqliteStore
+
+    return SqliteStore(store, prefix=prefix)  # type: ignore[arg-type]
 
 
 def _refuse_unusable(store: object) -> None:

@@ -51,9 +51,10 @@ IMPORTS = (
     ),
 )
 
-SCRIPT = "bare loop, one script a batch"
+SCRIPT, ON_A_FILE = "bare loop, one script a batch", "asyncsched on a SQLite file"
 CLUSTER = (
     Contestant(OURS, "ours", "cluster_asyncsched"),
+    Contestant(ON_A_FILE, "ours", "cluster_sqlite"),
     Contestant(SCRIPT, "limit", "cluster_bare"),
     Contestant("static partition", "limit", "cluster_partition"),
     Contestant(
@@ -73,6 +74,7 @@ CLUSTER = (
 SPREAD = {"groups": 100}
 CLIMB = (
     Contestant(OURS, "ours", "cluster_asyncsched", options=SPREAD),
+    Contestant(ON_A_FILE, "ours", "cluster_sqlite", options=SPREAD),
     Contestant(SCRIPT, "limit", "cluster_bare", options=SPREAD),
     Contestant("static partition", "limit", "cluster_partition", options=SPREAD),
     Contestant("asyncsched, all on the second", "ours", "cluster_asyncsched"),

@@ -32,6 +32,7 @@ class Node:
         index, nodes: which node of how many.
         role: ``"node"``, or the name of an extra process that the contestant needs.
         phases: for each job, the part of the second at which it is due.
+        folder: what all nodes share.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -42,15 +43,15 @@ class Node:
         jobs, groups = order["jobs"], order["groups"]
         self.phases = [number % groups / groups for number in range(jobs)]
         self.starts, self.jobs = array("q"), array("l")
-        self._folder = Path(order["folder"])
+        self.folder = Path(order["folder"])
 
     def ready(self) -> None:
         """Say that all jobs are registered. A contestant calls this just before it begins to serve."""
-        (self._folder / f"{self.index}.ready").touch()
+        (self.folder / f"{self.index}.ready").touch()
 
     async def window(self) -> tuple[float, float]:
         """Return when the window begins and ends (wall seconds), once all nodes are ready."""
-        file = self._folder / "window"
+        file = self.folder / "window"
         while not file.exists():
             await asyncio.sleep(POLL)
         begin, end = map(float, file.read_text().split())

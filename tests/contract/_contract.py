@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ from asyncsched.stores.memory import MemoryStore
 from asyncsched.testing import FakeClock
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _redis_cluster import RedisCluster
 
     from asyncsched.protocols import Store
@@ -56,6 +60,50 @@ class MemoryBackend:
 
     async def close(self) -> None:
         await self.shared.close()
+
+
+class SqliteBackend:
+    """Stores on one file, each with a connection of its own, by one fake clock of the host."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.path = folder / "jobs.db"
+        self.stores: list[Any] = []
+
+    def store(self, **options: Any) -> Any:
+        from asyncsched.stores.sqlite import SqliteStore
+
+        # The bound is generous: a busy machine must not decide what these tests find.
+        options = {"operation_timeout": 10.0, "clock": self.clock} | options
+        self.stores.append(SqliteStore(f"sqlite://{self.path}", **options))
+        return self.stores[-1]
+
+    def now_us(self) -> int:
+        return round(self.clock.time() * 1e6)
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Carry out SQL as somebody else might; return the rows of the last statement."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            return [connection.execute(statement).fetchall() for statement in statements][-1]
+
+    async def lose_everything(self) -> None:
+        if self.path.exists():
+            self.execute(*(f"DELETE FROM {table}" for table in ("jobs", "ticks", "locks", "open", "handed")))
+
+    async def lose(self, job: str, lock_type: LockType, tick_us: int = 0) -> None:
+        what = {
+            TICK: f"ticks WHERE job = '{job}'",
+            OPEN: f"open WHERE job = '{job}'",
+            RUN: f"locks WHERE job = '{job}' AND lock = 'run:{tick_us}'",
+        }.get(lock_type, f"locks WHERE job = '{job}' AND lock = '{lock_type}'")
+        assert self.execute(f"DELETE FROM {what} RETURNING 1"), "there was nothing to lose"
+
+    async def close(self) -> None:
+        for store in self.stores:
+            await store.close()
 
 
 class RedisBackend:
@@ -166,7 +214,7 @@ class ClusterBackend:
             await store.close()
 
 
-Backend = MemoryBackend | RedisBackend | ClusterBackend
+Backend = MemoryBackend | SqliteBackend | RedisBackend | ClusterBackend
 
 
 def tick(

@@ -10,7 +10,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from _contract import Backend, ClusterBackend, FakeRedisBackend, MemoryBackend, RealRedisBackend, RedisBackend
+from _contract import (
+    Backend,
+    ClusterBackend,
+    FakeRedisBackend,
+    MemoryBackend,
+    RealRedisBackend,
+    RedisBackend,
+    SqliteBackend,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +32,8 @@ CLUSTER = pytest.param("cluster", marks=pytest.mark.redis)
 def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
     if request.param == "memory":
         return MemoryBackend()
+    if request.param == "sqlite":
+        return SqliteBackend(request.getfixturevalue("tmp_path"))
     if request.param == "fakeredis":
         return FakeRedisBackend(monkeypatch)
     if request.param == "cluster":
@@ -33,7 +43,7 @@ def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return RealRedisBackend(request.getfixturevalue("redis_url"))
 
 
-@pytest.fixture(params=["memory", "fakeredis", REAL, CLUSTER])
+@pytest.fixture(params=["memory", "sqlite", "fakeredis", REAL, CLUSTER])
 async def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Backend]:
     """Where the stores of one cluster decide."""
     made = _backend(request, monkeypatch)

@@ -1,13 +1,15 @@
-"""The scripts and the memory store decide alike: the same random sequences, under the same clock, step by step."""
+"""All stores decide like the one in memory: the same random sequences, under the same clock, step by step."""
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _contract import OVERLAP, RUN, SERVER, START, FakeRedisBackend
+from _contract import OVERLAP, RUN, SERVER, START, FakeRedisBackend, SqliteBackend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -78,17 +80,17 @@ STEP = st.one_of(
 
 
 class Both:
-    """A store in memory and one in Redis that are asked the same, and must answer the same."""
+    """A store in memory and another one that are asked the same, and must answer the same."""
 
-    def __init__(self, backend: FakeRedisBackend) -> None:
+    def __init__(self, backend: FakeRedisBackend | SqliteBackend) -> None:
         self.backend = backend
         self.memory = MemoryStore(clock=backend.clock)
-        self.redis: Store = backend.store()
+        self.other: Store = backend.store()
         self.start_us = backend.now_us()
         self.claims: list[ClaimRequest] = []
         self.grants: list[Lease] = []
-        self.heard: dict[str, set[tuple[str, int]]] = {"memory": set(), "redis": set()}
-        for name, store in (("memory", self.memory), ("redis", self.redis)):
+        self.heard: dict[str, set[tuple[str, int]]] = {"memory": set(), "other": set()}
+        for name, store in (("memory", self.memory), ("other", self.other)):
             store.listen(lambda job, tick_us, name=name: self.heard[name].add((job, tick_us)))
 
     async def step(self, name: str, value: Any) -> None:
@@ -104,7 +106,7 @@ class Both:
 
     async def _claim(self, requests: list[ClaimRequest]) -> None:
         expected = await self.memory.claim(requests)
-        answers = await self.redis.claim(requests)
+        answers = await self.other.claim(requests)
         for request, answer, wanted in zip(requests, answers, expected, strict=True):
             assert _comparable(answer) == _comparable(wanted), request
             assert abs(answer.wait - wanted.wait) <= A_MILLISECOND, request
@@ -122,26 +124,26 @@ class Both:
 
     async def renew(self, drawn: Any) -> None:
         leases = self._leases(drawn)
-        assert list(await self.redis.renew(leases)) == list(await self.memory.renew(leases))
+        assert list(await self.other.renew(leases)) == list(await self.memory.renew(leases))
 
     async def release(self, drawn: Any) -> None:
         leases = self._leases(drawn)
-        assert list(await self.redis.release(leases)) == list(await self.memory.release(leases))
-        await self.redis.refresh()
-        assert self.heard["redis"] >= self.heard["memory"], "Redis may tell of more: nothing rests on what it tells"
+        assert list(await self.other.release(leases)) == list(await self.memory.release(leases))
+        await self.other.refresh()
+        assert self.heard["other"] >= self.heard["memory"], "Redis may tell of more: nothing rests on what it tells"
 
     async def pause(self, drawn: tuple[str, bool]) -> None:
-        for store in (self.memory, self.redis):
+        for store in (self.memory, self.other):
             await store.set_paused(*drawn)
             await store.refresh()
-        assert [self.memory.is_paused(job) for job in "xy"] == [self.redis.is_paused(job) for job in "xy"]
+        assert [self.memory.is_paused(job) for job in "xy"] == [self.other.is_paused(job) for job in "xy"]
 
     async def lose(self, _: None) -> None:
         paused = [job for job in "xy" if self.memory.is_paused(job)]
         await self.backend.lose_everything()
         self.memory._jobs.clear()
         for job in paused:
-            await self.redis.set_paused(job, True)
+            await self.other.set_paused(job, True)
 
     async def check(self) -> None:
         """Compare what the last claims would get now: it shows every difference that is left behind."""
@@ -170,19 +172,29 @@ def _comparable(answer: ClaimAnswer) -> tuple[Any, ...]:
     return (answer.verdict, answer.fence, answer.newest_us, answer.attempt, answer.open_us, answer.wait > 0)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def play(backend: FakeRedisBackend | SqliteBackend, steps: list[tuple[str, Any]]) -> None:
+    both = Both(backend)
+    for name, value in steps:
+        if name == "pass":
+            await backend.pass_time(value)
+        else:
+            await both.step(name, value)
+    await both.check()
+    await backend.close()
+
+
+often = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@often
 @given(steps=st.lists(STEP, min_size=4, max_size=25))
 def test_redis_and_memory_decide_alike(steps: list[tuple[str, Any]]) -> None:
-    async def play() -> None:
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            backend = FakeRedisBackend(monkeypatch)
-            both = Both(backend)
-            for name, value in steps:
-                if name == "pass":
-                    await backend.pass_time(value)
-                else:
-                    await both.step(name, value)
-            await both.check()
-            await backend.close()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        asyncio.run(play(FakeRedisBackend(monkeypatch), steps))
 
-    asyncio.run(play())
+
+@often
+@given(steps=st.lists(STEP, min_size=4, max_size=25))
+def test_sqlite_and_memory_decide_alike(steps: list[tuple[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(SqliteBackend(Path(folder)), steps))

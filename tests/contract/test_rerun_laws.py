@@ -7,11 +7,13 @@ record is lost or expires.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _contract import OVERLAP, RUN, SERVER, FakeRedisBackend, MemoryBackend, rerun, survey, tick, trigger
+from _contract import OVERLAP, RUN, SERVER, FakeRedisBackend, MemoryBackend, SqliteBackend, rerun, survey, tick, trigger
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -134,6 +136,8 @@ class History:
     def _run_key(self, job: str, tick_us: int) -> Any:
         if isinstance(self.backend, MemoryBackend):
             return (job, tick_us)
+        if isinstance(self.backend, SqliteBackend):
+            return (job, f"run:{tick_us}")
         return f"schedule:jobLock:{job}:run:{tick_us}".encode()
 
     async def _claim(self, request: ClaimRequest) -> ClaimAnswer:
@@ -167,10 +171,16 @@ class History:
         """Return the owner of every lock that is held now."""
         if isinstance(self.backend, MemoryBackend):
             found = {}
-            for name, job in self.backend.shared._jobs.items():
-                job.expire(self.backend.clock.monotonic())
-                found.update({(name, lock): held.owner for lock, held in job.locks.items()})
+            for name in self.backend.shared._jobs:
+                locks = self.backend.shared._job(name).locks
+                found.update({(name, lock): held.owner for lock, held in locks.items()})
             return found
+        if isinstance(self.backend, SqliteBackend):
+            if not self.backend.path.exists():  # nobody has asked anything yet
+                return {}
+            alive = f"until_us > {round(self.backend.clock.monotonic() * 1e6)}"
+            rows = self.backend.execute(f"SELECT job, lock, owner FROM locks WHERE {alive}")
+            return {(job, lock): owner for job, lock, owner in rows}
         names = [name for name in await self.backend.raw.keys("*") if await self.backend.raw.type(name) == b"string"]
         return {name: (await self.backend.raw.get(name)).decode().split("|")[0] for name in names}
 
@@ -199,3 +209,10 @@ def test_of_the_store_in_memory(history: dict[str, Any]) -> None:
 def test_of_the_scripts(history: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         asyncio.run(play(FakeRedisBackend(monkeypatch), history))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(history=HISTORIES)
+def test_of_the_store_in_a_file(history: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(SqliteBackend(Path(folder)), history))

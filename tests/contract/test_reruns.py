@@ -24,7 +24,7 @@ from _contract import (
 )
 
 from asyncsched._grants import ClaimAnswer, Renewal, Verdict
-from asyncsched.stores.memory import MOST_OPEN
+from asyncsched.stores._decide import MOST_OPEN
 
 if TYPE_CHECKING:
     from _contract import Backend

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from _contract import ClusterBackend, start, tick, trigger, verdict
+from _contract import ClusterBackend, SqliteBackend, start, tick, trigger, verdict
 from _ears import Ear, ears
 
 from asyncsched._grants import Verdict
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def no_cluster(backend: Backend) -> None:
-    if isinstance(backend, ClusterBackend):
-        pytest.skip("on a Cluster every node asks")
+def only_where_nodes_meet(backend: Backend) -> None:
+    if isinstance(backend, ClusterBackend | SqliteBackend):
+        pytest.skip("on a Cluster, and on a file, every node asks")
 
 
 async def test_all_see_who_is_there(store: Store, other: Store) -> None:

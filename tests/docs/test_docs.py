@@ -13,8 +13,10 @@ import functools
 import inspect
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -372,3 +374,17 @@ async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: st
     documented = BY_NAME["docs/cluster.md"].table("key", "type", "value", "time to live")
     assert {code(row["key"])[0] for row in documented} == found
     assert {row["type"] for row in documented} == set(kinds.values())
+
+
+# SQLite
+
+
+def test_the_table_of_tables_names_all_tables_and_columns(tmp_path: Path) -> None:
+    from asyncsched.stores import _schema
+
+    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as connection:
+        _schema.prepare(connection)
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        actual = {name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")] for name in names}
+    rows = BY_NAME["docs/stores.md"].table("table", "columns", "a row")
+    assert {code(row["table"])[0]: code(row["columns"]) for row in rows} == actual

@@ -1,4 +1,4 @@
-"""Owns the real processes of the fault harness: the nodes, their ways to Redis, and Redis itself.
+"""Owns the real processes of the fault harness: the nodes, and the store: Redis and the ways to it, or a file.
 
 Starts, ends and steers them. Knows nothing of when, nor of what should come of it.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from _fenced_table import FencedTable
-from _history import LOG, TABLE, Fault
+from _fenced_table import FencedTable, is_free
+from _history import FILE, LOG, TABLE, Fault
 from _jobs import JobSpec, job_table
 from _processes import ROOT, Program
 from _proxy import Proxy
@@ -45,24 +46,28 @@ class Node:
 
 
 class Cluster:
-    """Several nodes, each with a proxy of its own in front of the one Redis.
+    """Several nodes, each with a proxy of its own in front of the one Redis; or all of them on one file.
 
     Args:
-        folder: for logs and the fenced table.
+        folder: for logs, the fenced table and the store's file.
         nodes: number of places; a node that ended is followed by another in the same place.
         jobs: number of guarded jobs.
+        store: ``redis`` or ``sqlite``.
     """
 
-    def __init__(self, folder: Path, *, nodes: int, jobs: int) -> None:
+    def __init__(self, folder: Path, *, nodes: int, jobs: int, store: str = "redis") -> None:
         self.log = folder / LOG
         self.log.mkdir()
         self._table_path = folder / TABLE
         self.table = FencedTable.create(self._table_path)
         self.jobs = job_table(jobs)
         self._guarded = jobs
+        self.file = folder / FILE
+        self._store = store
         self.server = RedisServer(*REDIS_OPTIONS)
         self.redis: Redis = Redis.from_url(self.server.url, decode_responses=True)
-        self.proxies = [Proxy(self.server.port) for _ in range(nodes)]
+        self.places = range(nodes)
+        self.proxies = [Proxy(self.server.port) for _ in self.places if store == "redis"]
         self.nodes: list[Node] = []
         self._started = 0
         self._programs: list[Program] = []
@@ -74,9 +79,10 @@ class Cluster:
     def guarded_jobs(self) -> list[JobSpec]:
         return [spec for spec in self.jobs if spec.is_guarded]
 
-    @property
-    def places(self) -> range:
-        return range(len(self.proxies))
+    async def start_store(self) -> None:
+        """Start what the nodes share; a file needs no start."""
+        if self._store == "redis":
+            await self.start_redis()
 
     async def start_redis(self) -> None:
         """Start Redis and return once it answers. Its port may be taken for a moment by one of many connections."""
@@ -105,13 +111,18 @@ class Cluster:
         self._started += 1
         name = f"node{place}-{self._started}"
         program = Program(
-            *(NODE_PROGRAM, "--name", name, "--redis", f"redis://127.0.0.1:{self.proxies[place].port}/0"),
+            *(NODE_PROGRAM, "--name", name, "--store", self._url(place)),
             *("--log", self.log, "--table", self._table_path, "--jobs", self._guarded, "--clock", self.skew(place)),
             environment={"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},
             steered=True,
         )
         self._programs.append(program)
         return Node(name, program)
+
+    def _url(self, place: int) -> str:
+        if self._store == "sqlite":
+            return f"sqlite://{self.file}"
+        return f"redis://127.0.0.1:{self.proxies[place].port}/0"
 
     def skew(self, place: int) -> float:
         return SKEWS[place % len(SKEWS)]
@@ -144,14 +155,21 @@ class Cluster:
             self.complaints.append(f"{node.name} printed:\n{said[max(0, at - 300) : at + 3000]}")
 
     async def freeze_node(self, place: int) -> None:
-        """Stop a node in mid-air, but not in mid-write: it would hold the table's lock, and thereby all other nodes."""
+        """Stop a node in mid-air, but not in mid-write: it would hold a lock, of the table or of the store's file, and
+        thereby all other nodes."""
         node = self.nodes[place]
         while True:
             node.program.send(signal.SIGSTOP)
-            if self.table.is_free():
+            if self.table.is_free() and self._file_is_free():
                 return
             node.program.send(signal.SIGCONT)
             await asyncio.sleep(0.01)
+
+    def _file_is_free(self) -> bool:
+        if not self.file.exists():
+            return True
+        with closing(sqlite3.connect(self.file, isolation_level=None)) as database:
+            return is_free(database)
 
     def thaw_node(self, place: int) -> None:
         self.nodes[place].program.send(signal.SIGCONT)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import _file_faults
 import _network_faults
 import _node_faults
 import _redis_faults
@@ -38,8 +39,15 @@ OF_THE_STORE: dict[str, MakeFault] = {
         *(_network_faults.half_closed, _network_faults.replies_cut, _network_faults.replies_lost),
     )
 }
+OF_THE_FILE: dict[str, MakeFault] = {
+    make.__name__: make
+    for make in (
+        *(_file_faults.file_locked, _file_faults.file_deleted, _file_faults.rows_deleted, _file_faults.rows_foreign),
+    )
+}
+OF_STORES = {"redis": OF_THE_STORE, "sqlite": OF_THE_FILE}
 ABSENT, CALM = "redis_absent_at_start", "calm"
-SCENARIOS = (CALM, ABSENT, *OF_NODES, *OF_THE_STORE)
+SCENARIOS = (CALM, ABSENT, *OF_NODES, *OF_THE_STORE, *OF_THE_FILE)
 """What ``--only`` takes. All have nodes whose clocks are skewed; ``calm`` has nothing else."""
 
 SETTLE = 4.0
@@ -56,6 +64,8 @@ class Plan:
     """For how long faults are made."""
     nodes: int = 4
     jobs: int = 99
+    store: str = "redis"
+    """One of ``OF_STORES``."""
     seed: int = 1
     only: str | None = None
     """One of ``SCENARIOS``; ``None``: all of them mixed."""
@@ -64,11 +74,11 @@ class Plan:
 
     @property
     def redis_is_absent_at_start(self) -> bool:
-        return self.only in (None, ABSENT)
+        return self.store == "redis" and self.only in (None, ABSENT)
 
     def lanes(self) -> dict[str, dict[str, MakeFault]]:
         """Return the faults of each lane."""
-        lanes = {"nodes": OF_NODES, "store": OF_THE_STORE}
+        lanes = {"nodes": OF_NODES, "store": OF_STORES[self.store]}
         if self.only is None:
             return lanes
         return {lane: {self.only: faults[self.only]} for lane, faults in lanes.items() if self.only in faults}
@@ -76,7 +86,7 @@ class Plan:
 
 async def observe(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda _: None) -> History:
     """Carry out the plan and return what happened. ``tell`` hears of each fault."""
-    cluster = Cluster(folder, nodes=plan.nodes, jobs=plan.jobs)
+    cluster = Cluster(folder, nodes=plan.nodes, jobs=plan.jobs, store=plan.store)
     try:
         faults, since = await _start(cluster, plan)
         lanes = plan.lanes().items()
@@ -106,7 +116,7 @@ async def observe(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda
 async def _start(cluster: Cluster, plan: Plan) -> tuple[list[Fault], float]:
     """Start everything; return what was done by that already, and since when ticks must be accounted for."""
     if not plan.redis_is_absent_at_start:
-        await cluster.start_redis()
+        await cluster.start_store()
         await cluster.start_nodes()
         await asyncio.sleep(SETTLE)
         return [], time.time()

@@ -30,6 +30,17 @@ WHERE excluded.fence >= latest.fence
 """
 
 
+def is_free(database: sqlite3.Connection) -> bool:
+    """Return whether nobody is in the middle of a write."""
+    try:
+        database.execute("PRAGMA busy_timeout = 50")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
 class AcceptedWrite(NamedTuple):
     """One row of the history."""
 
@@ -59,13 +70,7 @@ class FencedTable:
 
     def is_free(self) -> bool:
         """Return whether nobody is in the middle of a write."""
-        try:
-            self._database.execute("PRAGMA busy_timeout = 50")
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute("ROLLBACK")
-        except sqlite3.OperationalError:
-            return False
-        return True
+        return is_free(self._database)
 
     def history(self) -> list[AcceptedWrite]:
         """Return the accepted writes in their order."""

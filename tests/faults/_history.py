@@ -12,8 +12,8 @@ from _fenced_table import AcceptedWrite, FencedTable
 from _jobs import JobSpec, job_table
 from _records import Records, RunRecord, read_records
 
-LOG, TABLE, DONE = "log", "table.db", "done.json"
-"""What a folder holds: what the processes wrote, the fenced table, and what was done."""
+LOG, TABLE, FILE, DONE = "log", "table.db", "jobs.db", "done.json"
+"""What a folder holds: what the processes wrote, the fenced table, the store's file, and what was done."""
 
 
 def read_records_of_dead(folder: Path, deaths: Mapping[str, float]) -> Records:

@@ -142,7 +142,7 @@ async def serve(options: argparse.Namespace) -> None:
     clock = SteeredClock(options.clock)
     jobs = job_table(options.jobs)
     work = Work(log, FencedTable(options.table), jobs)
-    scheduler = Scheduler(options.redis, node=options.name, clock=clock, shutdown_timeout=5)
+    scheduler = Scheduler(options.store, node=options.name, clock=clock, shutdown_timeout=5)
     for spec in jobs:
         spec.apply_to(scheduler.add_job(spec.name, work.run))
     Bookkeeper(log, scheduler)
@@ -159,7 +159,7 @@ async def serve(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="One node of the fault harness.")
     parser.add_argument("--name", required=True)
-    parser.add_argument("--redis", required=True, metavar="URL")
+    parser.add_argument("--store", required=True, metavar="URL")
     parser.add_argument("--log", required=True, type=Path, metavar="FOLDER")
     parser.add_argument("--table", required=True, type=Path, metavar="FILE")
     parser.add_argument("--jobs", required=True, type=int)

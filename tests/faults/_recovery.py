@@ -12,6 +12,7 @@ from _history import Fault, History
 from _records import DIED
 
 REDIS_WAS_AWAY = ("redis_killed", "redis_emptied", "redis_absent_at_start")
+EMPTIED = ("redis_emptied", "file_deleted")
 OF_PROCESSES = ("kill", "restart", "freeze", "block", "clock_forward", "clock_back")
 AFTER_REDIS = 2.0
 """Seconds after Redis has come back within which guarded jobs run again."""
@@ -65,11 +66,11 @@ def _is_troubled(history: History, node: str, since: float, until: float) -> boo
 
 
 def skipped_after_emptying(history: History, given_up: list[tuple[str, int]]) -> list[str]:
-    """Return the jobs of which more than one tick was skipped after Redis had come back empty, before anything else
-    was done to Redis or to the ways there."""
+    """Return the jobs of which more than one tick was skipped after the store had come back empty, before anything else
+    was done to it or to the ways there."""
     found = []
     for fault in history.faults:
-        if fault.name != "redis_emptied":
+        if fault.name not in EMPTIED:
             continue
         later = [other.since for other in history.faults if other.name not in OF_PROCESSES and other is not fault]
         until = min([fault.until + LOOKED_AT_FOR, *(since for since in later if since >= fault.until)])

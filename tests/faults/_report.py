@@ -58,7 +58,7 @@ def report(history: History) -> Report:
     result.must_be_none("writes refused wrongly", writes_refused_wrongly(history))
     result.figures["stale writes refused"] = str(len(history.records.refused))
     emptied = skipped_after_emptying(history, ticks.given_up)
-    result.must_be_none("jobs with two ticks skipped after Redis came back empty", emptied)
+    result.must_be_none("jobs with two ticks skipped after the store came back empty", emptied)
     _tell_recoveries(result, "after Redis", after_redis(history))
     _tell_recoveries(result, "after a crash", after_crashes(history))
     _tell_lateness(result, history, claimed)

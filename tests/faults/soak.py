@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import platform
+import sqlite3
 import sys
 import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-from _driver import SCENARIOS, Plan, observe
+from _driver import OF_STORES, SCENARIOS, Plan, observe
 from _history import History
 from _report import report
 
@@ -23,6 +24,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15.0, help="for how long faults are made (default 15)")
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=99, help="guarded jobs (default 99)")
+    parser.add_argument("--store", choices=list(OF_STORES), default="redis", help="shared by the nodes (default redis)")
     parser.add_argument(
         "--seed", type=int, default=None, help="the same seed makes the same faults; drawn if not given"
     )
@@ -49,11 +51,11 @@ def main() -> int:
 
 def observed(options: argparse.Namespace, folder: Path) -> History:
     seed = time.time_ns() % 1_000_000 if options.seed is None else options.seed
-    plan = Plan(60 * options.minutes, nodes=options.nodes, jobs=options.jobs, seed=seed, only=options.only)
-    print(
-        f"seed={seed} nodes={plan.nodes} jobs={plan.jobs} minutes={options.minutes:g} only={plan.only or 'all mixed'}"
-    )
-    print(f"Python {platform.python_version()}, redis-py {version('redis')}", flush=True)
+    plan = Plan(60 * options.minutes, options.nodes, options.jobs, options.store, seed=seed, only=options.only)
+    print(f"seed={seed} store={plan.store} nodes={plan.nodes} jobs={plan.jobs}", end=" ")
+    print(f"minutes={options.minutes:g} only={plan.only or 'all mixed'}")
+    drivers = f"redis-py {version('redis')}, SQLite {sqlite3.sqlite_version}"
+    print(f"Python {platform.python_version()}, {drivers}", flush=True)
     began_at = time.monotonic()
 
     def tell(line: str) -> None:

@@ -19,11 +19,13 @@ def imported_by(code: str) -> set[str]:
     return set(json.loads(told.stdout))
 
 
+USED_BY_SOME = {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio", "sqlite3"}
+USED_BY_SOME |= {"tenacity", "httpx", "sentry_sdk"}
+
+
 @pytest.mark.parametrize("code", ["import asyncsched", "import asyncsched; asyncsched.Scheduler()"])
 def test_what_is_not_used_is_not_imported(code: str) -> None:
-    imported = imported_by(code)
-    assert imported & {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio"} == set()
-    assert imported & {"tenacity", "httpx", "sentry_sdk"} == set()
+    assert imported_by(code) & USED_BY_SOME == set()
 
 
 RUNS = """
@@ -78,6 +80,11 @@ def test_the_pytest_plugin_brings_nothing_of_the_library() -> None:
 
 def test_redis_comes_with_its_url() -> None:
     assert "redis" in imported_by("import asyncsched; asyncsched.Scheduler('redis://127.0.0.1:1')")
+
+
+def test_sqlite_comes_with_its_url_and_nothing_else_does() -> None:
+    imported = imported_by("import asyncsched; asyncsched.Scheduler('sqlite:///nowhere/jobs.db')")
+    assert imported & USED_BY_SOME == {"sqlite3"}
 
 
 def test_public_names() -> None:

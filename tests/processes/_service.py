@@ -1,4 +1,4 @@
-"""Service that the process tests run under uvicorn; ``REDIS_URL`` (or none) and ``RUN_LOG`` (a folder) set it up."""
+"""Service that the process tests run under uvicorn; ``STORE_URL`` (or none) and ``RUN_LOG`` (a folder) set it up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 
 from asyncsched import RunContext, Scheduler
 
-scheduler = Scheduler(os.environ.get("REDIS_URL") or None)
+scheduler = Scheduler(os.environ.get("STORE_URL") or None)
 app = FastAPI(lifespan=scheduler.lifespan)
 
 

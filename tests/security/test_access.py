@@ -48,7 +48,7 @@ async def test_without_any_one_command_something_is_refused(
 def test_the_list_is_that_of_the_code() -> None:
     scripts = "\n".join(path.read_text() for path in (STORES / "lua").glob("*.lua"))
     in_scripts = set(re.findall(r"\b(?:p?call|try)\('([A-Z]+)'", scripts))
-    modules = "\n".join(path.read_text() for path in STORES.glob("*.py"))
+    modules = "\n".join(text for path in STORES.glob("*.py") if "sqlite3" not in (text := path.read_text()))
     outside = set(re.findall(r'\("([A-Z]{3,})"[,)]', modules)) | {"EVALSHA", "EVAL"}
 
     of_several_servers = {"ASKING", "CLUSTER", "SENTINEL"}  # the page has them beside the line

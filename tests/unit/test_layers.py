@@ -1,4 +1,4 @@
-"""Imports go down the layers only, and redis is imported in the Redis store alone."""
+"""Imports go down the layers only, and what a store needs is imported in that store alone."""
 
 from __future__ import annotations
 
@@ -99,6 +99,12 @@ def test_imports_go_down(path: Path) -> None:
 def test_redis_is_imported_in_the_redis_store_only(path: Path) -> None:
     uses_redis = any(module.split(".")[0] == "redis" for module in imports(path))
     assert not uses_redis or path.parent.name == "stores"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_sqlite3_is_imported_in_the_sqlite_store_only(path: Path) -> None:
+    uses_sqlite = any(module.split(".")[0] == "sqlite3" for module in imports(path))
+    assert not uses_sqlite or path.name in {"_database.py", "_schema.py"}
 
 
 @pytest.mark.parametrize("path", sources(*PURE), ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,7 +9,12 @@ from benchmarks.node import Node
 
 
 async def serve(node: Node) -> None:
-    scheduler = Scheduler(node.url, node=f"node-{node.index}")
+    await serve_on(node.url, node)
+
+
+async def serve_on(url: str, node: Node) -> None:
+    """Serve with the store of this URL."""
+    scheduler = Scheduler(url, node=f"node-{node.index}")
     for job, phase in enumerate(node.phases):
         added = scheduler.add_job(f"job-{job}", node.handler(job)).on_one_server()
         if phase:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncsched import MemoryStore, Outcome, StoreUnavailableError
 from asyncsched._grants import LockType
-from asyncsched.stores.memory import _Held
+from asyncsched.stores._decide import Held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -63,7 +63,7 @@ class ScriptedStore:
 
     def take(self, job: str, lock: LockType) -> None:
         """Hold a lock as another node does."""
-        self.memory._job(job).locks[lock] = _Held("elsewhere:1", 2**62, self._clock.monotonic() + 600)
+        self.memory._job(job).locks[lock] = Held("elsewhere:1", 2**62, self._clock.monotonic() + 600)
 
     # The protocol
 

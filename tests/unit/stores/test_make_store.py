@@ -36,6 +36,12 @@ def test_a_memory_store_without_a_clock_follows_the_systems() -> None:
     assert MemoryStore().time() == pytest.approx(MemoryStore().time(), abs=5)
 
 
+def test_a_sqlite_url_means_a_store_in_that_file() -> None:
+    store = make("sqlite:///nowhere/jobs.db", prefix="app:")  # it is opened when it is used
+
+    assert repr(store) == "<SqliteStore sqlite:///nowhere/jobs.db>"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -111,9 +117,10 @@ def test_replica_ack_is_a_number_of_replicas(replica_ack: Any) -> None:
         make("redis://h", replica_ack=replica_ack)
 
 
-def test_the_memory_store_has_no_replicas() -> None:
+@pytest.mark.parametrize("store", [None, "sqlite:///nowhere/jobs.db"])
+def test_only_redis_has_replicas(store: object) -> None:
     with pytest.raises(ConfigurationError, match="replica_ack: 1 needs a Redis store"):
-        make(None, replica_ack=1)
+        make(store, replica_ack=1)
 
 
 @pytest.mark.parametrize("prefix", ["", "app:", "a/b-c.d:", "ü", "x" * 200])
@@ -122,7 +129,7 @@ def test_a_prefix_is_printable(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", [" ", "a b", "a\n", "{a}", "a*", "a?", "[a]", "\x00", "\u00a0", "x" * 201, None, 7])
-@pytest.mark.parametrize("store", [None, "redis://h"])
+@pytest.mark.parametrize("store", [None, "redis://h", "sqlite:///nowhere/jobs.db"])
 def test_a_prefix_that_could_harm_is_refused(store: object, prefix: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^prefix: "):
         make(store, prefix=prefix)

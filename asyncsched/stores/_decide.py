@@ -1,0 +1,262 @@
+"""Owns the decisions of the cluster protocol, over one job's state in plain Python. Knows no storage and no clock.
+
+It is the model of the protocol: what ``lua/claim.lua`` decides in Redis is decided here by the same steps in the same
+order, and one contract suite runs against both. A store that holds a job's state where it is, or brings it here and
+writes back what has changed, decides with these functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Renewal, Verdict
+
+if TYPE_CHECKING:
+    from asyncsched._grants import ClaimRequest, Lease
+
+AHEAD_US = 5_000
+"""How far ahead of the clock a tick may lie and still be claimed, as in Redis."""
+
+
+class Now(NamedTuple):
+    """One reading of the clocks, by which a whole batch is decided."""
+
+    wall_us: int
+    """Microseconds since the epoch: says when a tick is due, and how long its record is kept."""
+    monotonic: float
+    """Seconds: says when a lease ends."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A lock as somebody holds it."""
+
+    owner: str
+    fence: int
+    until: float
+    """Instant of the monotonic clock."""
+
+
+@dataclass(slots=True)
+class Record:
+    """The newest decided tick."""
+
+    tick_us: int
+    run: str
+    fence: int
+    verdict: Verdict
+    """What ``run`` was answered: ``WON``, or why the tick was consumed."""
+    until_us: int
+    """Instant of the wall clock: a record outlives the system's start."""
+
+
+@dataclass(slots=True)
+class Open:
+    """A tick that was granted and has not finished."""
+
+    attempt: int
+    owner: str
+
+
+Lock = LockType | int
+"""A lock of a job by its type; a ``RUN`` by its tick."""
+
+MOST_OPEN = 50
+"""Open ticks that are kept of one job, as in Redis: what crashes leave behind stays bounded."""
+
+
+@dataclass(slots=True)
+class JobState:
+    """All that is known of one job, but for whether it is paused: the keys that it has in Redis."""
+
+    fence: int = 0
+    granted_us: int = 0
+    """The newest tick ever granted: what is left if the record is lost, or has expired."""
+    record: Record | None = None
+    locks: dict[Lock, Held] = field(default_factory=dict)
+    open: dict[int, Open] = field(default_factory=dict)
+    open_until_us: int = 0
+    """Instant of the wall clock."""
+
+    def expire(self, now: Now) -> None:
+        """Forget what has ended."""
+        if self.record is not None and self.record.until_us <= now.wall_us:
+            self.record = None
+        if self.open_until_us <= now.wall_us:
+            self.open.clear()
+        self.locks = {lock: held for lock, held in self.locks.items() if held.until > now.monotonic}
+
+    def owned(self, owner: str) -> set[Lock]:
+        """Return the locks that ``owner`` holds."""
+        return {lock for lock, held in self.locks.items() if held.owner == owner}
+
+
+def decide(request: ClaimRequest, job: JobState, now: Now, *, paused: bool) -> ClaimAnswer:
+    """Decide one claim, and change the job's state accordingly."""
+    before = job.open.get(request.tick_us)
+    answer = _verdict(request, job, now, paused)
+    if not request.max_attempts:
+        return answer
+    entry = job.open.get(request.tick_us, before)  # an exhausted tick is open no more, but was granted so often
+    return replace(answer, attempt=0 if entry is None else entry.attempt, open_us=tuple(sorted(job.open)))
+
+
+def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> ClaimAnswer:
+    ticking = request.kind is ClaimKind.TICK
+    asking = request.kind is ClaimKind.SURVEY
+    recorded = (ticking or asking) and request.one_server
+    record = job.record if recorded else None
+    newest = max(record.tick_us if record else 0, request.remembered_us, job.granted_us) if recorded else 0
+    mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
+
+    if asking:
+        return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest)
+    if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(_locks_of(request)):
+        return _repeat_grant(request, job, now, newest)
+    if mine and record:
+        return ClaimAnswer(record.verdict, newest_us=newest)
+    if recorded and newest and request.tick_us <= newest:
+        wait = _time_left(job, request.tick_us, now) if request.max_attempts else 0.0
+        return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest, wait=wait)
+    if paused:
+        return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
+    if request.kind is ClaimKind.RERUN:
+        return _decide_rerun(request, job, now)
+    if ticking and request.tick_us > now.wall_us + AHEAD_US:
+        return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now.wall_us) / 1e6, newest_us=newest)
+    if recorded and not record and not job.granted_us and request.remembered_us:
+        return _consume(request, job, now, Verdict.LOST_RECORD)
+    if LockType.START in _locks_of(request) and LockType.START in job.locks:
+        return ClaimAnswer(Verdict.ELSEWHERE)
+    if request.no_overlap and LockType.OVERLAP in job.locks:
+        return _consume(request, job, now, Verdict.OVERLAP) if recorded else ClaimAnswer(Verdict.OVERLAP)
+    return _grant(request, job, now)
+
+
+def _decide_rerun(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
+    entry = job.open.get(request.tick_us)
+    if entry is None:
+        return ClaimAnswer(Verdict.ELSEWHERE)
+    if request.tick_us in job.locks:
+        return ClaimAnswer(Verdict.ELSEWHERE, wait=_time_left(job, request.tick_us, now))
+    if entry.attempt >= request.max_attempts:
+        del job.open[request.tick_us]
+        return ClaimAnswer(Verdict.EXHAUSTED)
+    if request.no_overlap and LockType.OVERLAP in job.locks:
+        return ClaimAnswer(Verdict.OVERLAP, wait=_time_left(job, LockType.OVERLAP, now))
+    return _grant(request, job, now)
+
+
+def _time_left(job: JobState, lock: Lock, now: Now) -> float:
+    held = job.locks.get(lock)
+    return 0.0 if held is None else held.until - now.monotonic
+
+
+def _repeat_grant(request: ClaimRequest, job: JobState, now: Now, newest: int) -> ClaimAnswer:
+    """Answer an owner that was granted this before: with the same grant, if it still has all of its
+    leases.
+
+    A lease that has ended is never made again: see ``lua/claim.lua``.
+    """
+    locks = _locks_of(request)
+    ticked = LockType.SERVER not in locks or (job.record is not None and job.record.tick_us >= request.tick_us)
+    if not ticked or not job.owned(request.owner).issuperset(locks):
+        _free(job, request.owner, {lock for lock in locks if lock is not LockType.START})
+        return ClaimAnswer(Verdict.LOST_RECORD, newest_us=newest)
+    if LockType.SERVER in locks and job.record is not None and job.record.tick_us == request.tick_us:
+        job.record.until_us = _kept_until_us(request, now)
+    for lock in locks:
+        job.locks[lock].until = now.monotonic + request.lock_ttl
+    return ClaimAnswer(Verdict.WON, fence=job.locks[locks[-1]].fence, newest_us=newest)
+
+
+def _consume(request: ClaimRequest, job: JobState, now: Now, verdict: Verdict) -> ClaimAnswer:
+    fence = job.record.fence if job.record else job.fence
+    _write_record(request, job, now, fence, verdict)
+    return ClaimAnswer(verdict, newest_us=request.tick_us)
+
+
+def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
+    job.fence = max(job.fence + 1, now.wall_us)
+    locks = _locks_of(request)
+    until = now.monotonic + request.lock_ttl
+    job.locks.update((lock, Held(request.owner, job.fence, until)) for lock in locks)
+    if request.tick_us in locks:
+        _write_open(request, job, now)
+    if LockType.SERVER not in locks:
+        return ClaimAnswer(Verdict.WON, fence=job.fence)
+    job.granted_us = request.tick_us
+    _write_record(request, job, now, job.fence, Verdict.WON)
+    return ClaimAnswer(Verdict.WON, fence=job.fence, newest_us=request.tick_us)
+
+
+def _write_open(request: ClaimRequest, job: JobState, now: Now) -> None:
+    before = job.open.get(request.tick_us)
+    job.open[request.tick_us] = Open(1 if before is None else before.attempt + 1, request.owner)
+    job.open_until_us = _kept_until_us(request, now)
+    if len(job.open) > MOST_OPEN:
+        del job.open[min(job.open)]
+
+
+def _write_record(request: ClaimRequest, job: JobState, now: Now, fence: int, verdict: Verdict) -> None:
+    job.record = Record(request.tick_us, request.owner, fence, verdict, _kept_until_us(request, now))
+
+
+def renew(lease: Lease, job: JobState, now: Now) -> Renewal:
+    """Extend a lease by its ``lock_ttl`` if it is still its owner's."""
+    locks = _locks_held_by(lease) - {LockType.START}
+    lost = {lock for lock in locks if not _is_held(job.locks.get(lock), lease)}
+    overtaken = job.record is not None and job.record.fence > lease.fence
+    if lost and (lost != {LockType.SERVER} or LockType.OVERLAP in locks or not overtaken):
+        return Renewal.LOST
+    if lost == locks and lost:
+        return Renewal.SUPERSEDED
+    for lock in locks - lost:
+        job.locks[lock].until = now.monotonic + lease.lock_ttl
+    return Renewal.HELD
+
+
+def release(lease: Lease, job: JobState) -> tuple[bool, bool]:
+    """Free what is still the owner's.
+
+    Returns:
+        Whether anything was, and whether that hands a tick over: its run was interrupted.
+    """
+    freed = _free(job, lease.owner, _locks_held_by(lease))
+    entry = job.open.get(lease.tick_us) if LockType.RUN in lease.locks else None
+    if entry is None or entry.owner != lease.owner:
+        return freed, False
+    if lease.finished:
+        del job.open[lease.tick_us]
+    return freed, freed and not lease.finished
+
+
+def _kept_until_us(request: ClaimRequest, now: Now) -> int:
+    return now.wall_us + round(request.retain_for * 1_000_000)
+
+
+def _locks_of(request: ClaimRequest) -> tuple[Lock, ...]:
+    """Return the locks that a grant of ``request`` takes; ``overlap``, the one that excludes, stands last."""
+    locks: tuple[Lock, ...] = ()
+    if request.one_server and request.kind in (ClaimKind.TICK, ClaimKind.START):
+        locks = (LockType.SERVER,) if request.kind is ClaimKind.TICK else (LockType.START,)
+    if request.max_attempts:
+        locks += (request.tick_us,)
+    return (*locks, LockType.OVERLAP) if request.no_overlap else locks
+
+
+def _locks_held_by(lease: Lease) -> set[Lock]:
+    return {lease.tick_us if lock is LockType.RUN else lock for lock in lease.locks}
+
+
+def _is_held(held: Held | None, lease: Lease) -> bool:
+    return held is not None and (held.owner, held.fence) == (lease.owner, lease.fence)
+
+
+def _free(job: JobState, owner: str, locks: set[Lock]) -> bool:
+    """Drop those of ``locks`` that ``owner`` holds, never the tick record; answer whether there were any."""
+    freed = job.owned(owner) & locks
+    for lock in freed:
+        del job.locks[lock]
+    return bool(freed)

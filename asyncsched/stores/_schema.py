@@ -1,0 +1,149 @@
+"""Owns the tables of a SQLite file, the statements on them, and whether a file is one of ours.
+
+    jobs    what outlives a job's runs: the newest fence, the newest tick ever granted, whether it is paused; and until
+            when its open ticks are kept
+    ticks   the newest decided tick of a job, and what was answered to whom
+    locks   who holds what, by the lock's type; ``run:<tick>`` for the lease of one tick's run
+    open    with ``rerun_on_crash``: the ticks that were granted and have not finished
+    handed  with ``rerun_on_crash``: interrupted ticks whose lease was given back
+    boot    one row: the start of the system by whose monotonic clock the locks end
+
+Instants are microseconds of the wall clock; only those of ``locks`` are the monotonic clock's. With a ``prefix``, the
+name of a job in ``job`` is ``<prefix> <job>``: neither of them may hold a space.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from asyncsched.stores._file import UnusableFileError
+
+APPLICATION_ID = 0x61737973
+"""``asys``, in the head of the file."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        job TEXT PRIMARY KEY, fence INTEGER NOT NULL, granted_us INTEGER NOT NULL, open_until_us INTEGER NOT NULL,
+        paused INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE ticks (
+        job TEXT PRIMARY KEY, tick_us INTEGER NOT NULL, run TEXT NOT NULL, fence INTEGER NOT NULL,
+        verdict TEXT NOT NULL, until_us INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE locks (
+        job TEXT NOT NULL, lock TEXT NOT NULL, owner TEXT NOT NULL, fence INTEGER NOT NULL, until_us INTEGER NOT NULL,
+        PRIMARY KEY (job, lock)
+    ) WITHOUT ROWID;
+    CREATE TABLE open (
+        job TEXT NOT NULL, tick_us INTEGER NOT NULL, attempt INTEGER NOT NULL, owner TEXT NOT NULL,
+        PRIMARY KEY (job, tick_us)
+    ) WITHOUT ROWID;
+    CREATE TABLE handed (
+        job TEXT NOT NULL, tick_us INTEGER NOT NULL, owner TEXT NOT NULL, until_us INTEGER NOT NULL,
+        PRIMARY KEY (job, tick_us, owner)
+    ) WITHOUT ROWID;
+    CREATE TABLE boot (id TEXT NOT NULL)
+    """,
+)
+"""What brings a file from each version to the next. Only ever add to the end."""
+
+VERSION = len(MIGRATIONS)
+
+
+class Table(NamedTuple):
+    """The columns of a table of which each row belongs to a job, in the order of the tables above."""
+
+    keys: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+TABLES = {
+    "jobs": Table(("job",), ("fence", "granted_us", "open_until_us", "paused")),
+    "ticks": Table(("job",), ("tick_us", "run", "fence", "verdict", "until_us")),
+    "locks": Table(("job", "lock"), ("owner", "fence", "until_us")),
+    "open": Table(("job", "tick_us"), ("attempt", "owner")),
+}
+
+
+def _as_json(*columns: str) -> str:
+    """Return the expression for rows as a JSON array of arrays. It cannot hold bytes; none of ours are any."""
+    safe = ", ".join(f"CASE typeof({column}) WHEN 'blob' THEN NULL ELSE {column} END" for column in columns)
+    return f"json_group_array(json_array({safe}))"
+
+
+def _of_json(*columns: str) -> str:
+    values = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(columns)))
+    return f"SELECT {values} FROM json_each(?)"
+
+
+def _read(name: str, table: Table) -> str:
+    columns = _as_json(*table.keys, *table.others)
+    return f"(SELECT {columns} FROM {name} WHERE job IN (SELECT value FROM json_each(:names)))"
+
+
+READ = "SELECT " + ", ".join(_read(name, table) for name, table in TABLES.items())
+"""All rows of the jobs ``names`` (JSON), as JSON for each table."""
+WRITE = {
+    name: f"INSERT OR REPLACE INTO {name} {_of_json(*table.keys, *table.others)}" for name, table in TABLES.items()
+}
+"""Writes rows (JSON) of each table."""
+DELETE = {
+    name: f"DELETE FROM {name} WHERE ({', '.join(table.keys)}) IN ({_of_json(*table.keys)})"
+    for name, table in TABLES.items()
+}
+"""Deletes rows (JSON) of each table, by their keys."""
+LOOK = (
+    f"SELECT (SELECT {_as_json('job')} FROM jobs WHERE paused = 1), "
+    f"(SELECT {_as_json('job', 'tick_us', 'owner')} FROM handed WHERE until_us > :wall_us)"
+)
+"""What a refresh wants to know, as JSON."""
+CLEAN = (
+    "DELETE FROM ticks WHERE until_us <= :wall_us",
+    "DELETE FROM open WHERE job IN (SELECT job FROM jobs WHERE open_until_us <= :wall_us)",
+    "DELETE FROM handed WHERE until_us <= :wall_us",
+    "DELETE FROM locks WHERE until_us <= :monotonic_us",
+)
+"""Deletes what nobody asks for any more."""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make sure that the file is one of ours, and of this version; make or migrate it if need be.
+
+    Raises:
+        UnusableFileError: it is somebody else's, or of a newer version. Nothing was changed then.
+        sqlite3.Error: it cannot be read or written.
+    """
+    _check(connection)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise UnusableFileError(f"its file system does not allow a write-ahead log (journal mode {mode})")
+    if _version(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for migration in MIGRATIONS[_version(connection) :]:  # another process may have done it meanwhile
+        for statement in migration.split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    version = _version(connection)
+    if application == APPLICATION_ID:
+        if version > VERSION:
+            raise UnusableFileError(
+                f"it was made by a newer version of asyncsched (schema {version}; this one knows {VERSION})"
+            )
+        return
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application or version or tables:
+        raise UnusableFileError("it is a database of another program (no application_id of asyncsched)")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
