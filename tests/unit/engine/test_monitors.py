@@ -279,7 +279,7 @@ def check_ins() -> Iterator[list[dict[str, Any]]]:
     )
     yield sent
     sentry_sdk.get_client().close()
-    sentry_sdk.init()
+    sentry_sdk.get_global_scope().set_client(None)
 
 
 @pytest.mark.parametrize(("handler", "status"), [(quick, "ok"), (fail, "error"), (give_up, "error")])
