@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SLICE = 1.0
 """Longest wait, in seconds, between two looks at the clocks while somebody waits for one of them."""
+
+
+FEW_CALLS = 100
+"""Pending calls up to which cancelled ones among them do no harm."""
 
 
 def chosen_boottime() -> Callable[[], float]:
@@ -119,7 +123,7 @@ class TimeLimit:
 
 
 class PendingCall:
-    """A call to come. A cancelled one stays in its heap and is dropped when it comes up."""
+    """A call to come. A cancelled one stays in its heap for a while, or until it comes up."""
 
     __slots__ = ("callback",)
 
@@ -132,16 +136,25 @@ class PendingCall:
 
 
 class CallQueue:
-    """The pending calls of one clock, by their instant on it."""
+    """The pending calls of one clock, by their instant on it.
+
+    Time limits are nearly all cancelled long before they come up, so the heap is rid of such calls whenever it has
+    grown to twice of what was left the last time.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, PendingCall]] = []
         self._order = count()
+        self._most = FEW_CALLS
 
     def push(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Add a call for the instant ``when``."""
         call = PendingCall(callback)
         heappush(self._heap, (when, next(self._order), call))
+        if len(self._heap) > self._most:
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapify(self._heap)
+            self._most = max(2 * len(self._heap), FEW_CALLS)
         return call
 
     def next_at(self) -> float | None:

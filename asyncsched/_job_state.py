@@ -30,7 +30,8 @@ class JobState:
     """A scheduled job. There may be a million, so what few jobs need is not made for each.
 
     Attributes:
-        name, handler, invoke, delay: the job's own, where a run finds them at the price of a slot.
+        name, handler, invoke, delay: the job's own, where a run finds them at the price of a slot. Of a job with
+            policies for its runs, ``invoke`` is the guide's.
         entry: the instant under which it stands in the timeline; ``None``: in none.
         grid: the trigger, if it is a fixed interval.
         next_us: the next fire time in microseconds since the epoch; ``None``: never again.

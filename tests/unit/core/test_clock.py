@@ -41,6 +41,15 @@ def test_an_instant_is_due_once_the_clock_shows_it(us: int) -> None:
 
 
 class TestCallQueue:
+    def test_cancelled_calls_do_not_pile_up(self) -> None:
+        queue, made = CallQueue(), []
+        kept = {number: queue.push(number, lambda number=number: made.append(number)) for number in range(0, 5000, 50)}
+        for number in range(100_000):
+            queue.push(9000 + number, lambda: None).cancel()
+        assert len(queue._heap) <= 2 * len(kept)
+        make_calls(queue.pop_due(200_000))
+        assert made == list(kept)
+
     def test_calls_come_in_order_of_their_instants_and_then_of_their_asking(self) -> None:
         queue, made = CallQueue(), []
         for when, name in [(3.0, "c"), (1.0, "a"), (2.0, "b1"), (2.0, "b2"), (9.0, "z")]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,10 @@ from _engine_doubles import Book, ScriptedStore, Work, counted, down, guarded, p
 from asyncsched import Job, Outcome, Run, Scheduler, SkipReason, current_run, events
 from asyncsched._clock import sleep
 from asyncsched._grants import LockType
+from asyncsched._hook_calls import HookCalls
+from asyncsched._hooks import checked_hook
+from asyncsched._logs import SafeLogger
+from asyncsched._side_tasks import SideTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,6 +252,17 @@ async def test_a_lost_lease_ends_the_hooks(scheduler: Scheduler, store: Scripted
         await clock.advance(20)
         assert counted(scheduler) == {Outcome.LOCK_LOST: 1}
     assert hanging.cancelled == 1
+
+
+async def test_the_end_of_the_program_is_no_failure_of_a_hook(clock: FakeClock) -> None:
+    async def hook() -> None:
+        raise KeyboardInterrupt
+
+    logger = SafeLogger(logging.getLogger("asyncsched"))
+    calls = HookCalls(clock, logger, lambda: None, SideTasks())  # type: ignore[arg-type, return-value]
+    run: Any = object()
+    with pytest.raises(KeyboardInterrupt):
+        await calls.before([checked_hook("before", hook, "j")], run)
 
 
 # Skipped ticks

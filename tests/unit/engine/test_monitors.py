@@ -12,6 +12,7 @@ import httpx
 import pytest
 import sentry_sdk
 from _engine_doubles import ScriptedStore, Work, counted, guarded, plain, quick, running
+from sentry_sdk.transport import Transport
 
 from asyncsched import Job, Outcome, Scheduler
 
@@ -269,16 +270,16 @@ def check_ins() -> Iterator[list[dict[str, Any]]]:
     """What Sentry's client would send."""
     sent: list[dict[str, Any]] = []
 
-    class Transport(sentry_sdk.Transport if hasattr(sentry_sdk, "Transport") else sentry_sdk.transport.Transport):  # type: ignore[misc]
+    class Kept(Transport):
         def capture_envelope(self, envelope: Any) -> None:
             sent.extend(item.payload.json for item in envelope.items if item.type == "check_in")
 
     sentry_sdk.init(
-        "http://key@127.0.0.1/1", transport=Transport, default_integrations=False, auto_enabling_integrations=False
+        "http://key@127.0.0.1/1", transport=Kept, default_integrations=False, auto_enabling_integrations=False
     )
     yield sent
     sentry_sdk.get_client().close()
-    sentry_sdk.init()
+    sentry_sdk.get_global_scope().set_client(None)
 
 
 @pytest.mark.parametrize(("handler", "status"), [(quick, "ok"), (fail, "error"), (give_up, "error")])

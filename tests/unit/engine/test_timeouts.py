@@ -202,16 +202,24 @@ async def test_a_stop_before_the_time_is_over(scheduler: Scheduler, clock: FakeC
     assert (ended.outcome, ended.errors) == (Outcome.SUCCEEDED, ())
 
 
-async def test_a_stop_and_the_end_of_the_time_at_once(scheduler: Scheduler, clock: FakeClock) -> None:
-    plain(scheduler, Work(), seconds=60)
-    limit(scheduler, 30)
+async def test_a_stop_during_the_clean_up_after_a_timeout(
+    scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, book: Book
+) -> None:
+    async def handler() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+
+    guarded(scheduler, handler, seconds=100)
+    limit(scheduler)
+    scheduler.get_job("a").rerun_on_crash()
     async with running(scheduler, clock):
-        await clock.advance(60)
-        stopping = asyncio.ensure_future(scheduler.stop())
-        await clock.advance(30)
-        await stopping
-    (outcome,) = counted(scheduler)
-    assert outcome in {Outcome.TIMED_OUT, Outcome.CANCELLED}
+        await clock.advance(106)
+    (ended,) = book.of(events.RunEnded)
+    assert (ended.outcome, [type(error) for error in ended.errors]) == (Outcome.TIMED_OUT, [TimeoutError])
+    assert store.locks("a") == set()
+    assert store.memory._job("a").open == {}, "it came to its end, so nobody runs it again"
 
 
 async def test_a_lost_lease_counts_for_more(scheduler: Scheduler, store: ScriptedStore, clock: FakeClock) -> None:
