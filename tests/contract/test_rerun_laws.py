@@ -176,6 +176,8 @@ class History:
                 found.update({(name, lock): held.owner for lock, held in locks.items()})
             return found
         if isinstance(self.backend, SqliteBackend):
+            if not self.backend.path.exists():
+                return {}
             alive = f"until_us > {round(self.backend.clock.monotonic() * 1e6)}"
             rows = self.backend.execute(f"SELECT job, lock, owner FROM locks WHERE {alive}")
             return {(job, lock): owner for job, lock, owner in rows}
