@@ -167,13 +167,13 @@ class Database:
 
         What it leaves beside a new file is not that one's: SQLite would take the old log for the new file's.
         """
-        old = self._identity
         self.close()
-        for path, before, now in zip(self._files, old, _file.identity(*self._files), strict=True):
-            if path == self._path and before == now:
-                return
-            if path != self._path and before == now:
-                path.unlink(missing_ok=True)
+        before, now = self._identity, _file.identity(*self._files)
+        if before[0] == now[0]:
+            return
+        for index in (1, 2):
+            if before[index] == now[index]:
+                self._files[index].unlink(missing_ok=True)
 
     def _synchronize(self, how: str) -> None:
         connection = self._connected()

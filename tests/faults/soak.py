@@ -12,7 +12,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from _driver import OF_STORES, SCENARIOS, Plan, observe
+from _driver import ABSENT, OF_STORES, SCENARIOS, Plan, observe
 from _history import History
 from _report import report
 
@@ -34,7 +34,11 @@ def parsed() -> argparse.Namespace:
         "--judge", type=Path, metavar="FOLDER", help="judge again what was kept there, and do nothing else"
     )
     parser.add_argument("--quiet", action="store_true", help="do not tell each fault")
-    return parser.parse_args()
+    options = parser.parse_args()
+    others = {name for store, faults in OF_STORES.items() if store != options.store for name in faults}
+    if options.only in others or (options.only == ABSENT and options.store != "redis"):
+        parser.error(f"--only {options.only} is no fault of --store {options.store}")
+    return options
 
 
 def main() -> int:

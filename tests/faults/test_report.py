@@ -351,7 +351,7 @@ def test_skipped_after_redis_came_back_empty(forgery: Forgery, tmp_path: Path, s
         forgery.book("a", SOLO, tick, "store_unavailable")
         forgery.book("b", SOLO, tick, "elsewhere")
     forgery.faults.append(Fault("redis_emptied", 109.3, 109.5, jobs=("solo", "alone", "again")))
-    kinds = ["jobs with two ticks skipped after Redis came back empty"] if skipped > 1 else []
+    kinds = ["jobs with two ticks skipped after the store came back empty"] if skipped > 1 else []
     assert_found(forgery, tmp_path, *kinds)
 
 

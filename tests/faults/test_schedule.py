@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from _driver import OF_NODES, OF_THE_STORE, SCENARIOS, Plan
+from _driver import OF_NODES, OF_THE_FILE, OF_THE_STORE, SCENARIOS, Plan
 from _jobs import GUARDED, JobSpec, job_table
 from _schedule import steps
 
@@ -34,8 +34,10 @@ def test_plans() -> None:
     assert Plan(60).redis_is_absent_at_start
     assert Plan(60, only="kill").lanes() == {"nodes": {"kill": OF_NODES["kill"]}}
     assert Plan(60, only="calm").lanes() == {}
+    assert Plan(60, store="sqlite").lanes() == {"nodes": OF_NODES, "store": OF_THE_FILE}
+    assert not Plan(60, store="sqlite").redis_is_absent_at_start
     assert not Plan(60, only="calm").redis_is_absent_at_start
-    assert len(SCENARIOS) == len(set(SCENARIOS)) == len(OF_NODES) + len(OF_THE_STORE) + 2
+    assert len(SCENARIOS) == len(set(SCENARIOS)) == len(OF_NODES) + len(OF_THE_STORE) + len(OF_THE_FILE) + 2
 
 
 def test_ticks_of_a_job() -> None:
