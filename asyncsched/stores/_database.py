@@ -167,8 +167,11 @@ class Database:
 
         What it leaves beside a new file is not that one's: SQLite would take the old log for the new file's.
         """
+        before, now = (
+            self._identity,
+            _file.identity(*self._files),
+        )  # before closing: then their numbers may be used again
         self.close()
-        before, now = self._identity, _file.identity(*self._files)
         if before[0] == now[0]:
             return
         for index in (1, 2):

@@ -126,7 +126,7 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     if ticking and request.tick_us > now.wall_us + AHEAD_US:
         return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now.wall_us) / 1e6, newest_us=newest)
     if recorded and not record and not job.granted_us and request.remembered_us:
-        return _consume(request, job, now, Verdict.LOST_RECORD)
+        return _consume_lost(request, job, now)
     if LockType.START in _locks_of(request) and LockType.START in job.locks:
         return ClaimAnswer(Verdict.ELSEWHERE)
     if request.no_overlap and LockType.OVERLAP in job.locks:
@@ -175,6 +175,16 @@ def _consume(request: ClaimRequest, job: JobState, now: Now, verdict: Verdict) -
     fence = job.record.fence if job.record else job.fence
     _write_record(request, job, now, fence, verdict)
     return ClaimAnswer(verdict, newest_us=request.tick_us)
+
+
+def _consume_lost(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
+    """Use up a tick of which nobody can tell whether it has run, and with it all that have come due so far.
+
+    Newer ones may have been granted before the loss, and a node that was frozen asks for its old one first.
+    """
+    job.granted_us = max(request.tick_us, now.wall_us)
+    _write_record(request, job, now, job.fence, Verdict.LOST_RECORD)
+    return ClaimAnswer(Verdict.LOST_RECORD, newest_us=job.granted_us)
 
 
 def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:

@@ -234,8 +234,11 @@ local function decide(job)
   end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
   if job.record_key and not job.recorded and job.granted_tick == 0 and job.remembered > 0 then
+    -- Newer ticks may have been granted before the loss, and a node that was frozen asks for its old one first.
+    local latest_due = math.max(job.tick, now)
+    redis.call('HSET', job.state_key, 'tick', string.format('%.0f', latest_due))
     write_record(job, job.floor, LOST)
-    return 'lost_record', 0, job.tick
+    return 'lost_record', 0, latest_due
   end
   if job.start then return 'elsewhere', 0, 0 end
   if job.overlap then
