@@ -120,6 +120,8 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
         return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
     if request.kind is ClaimKind.RERUN:
         return _decide_rerun(request, job, now)
+    if record and _may_have_run(request, record, job):
+        return _consume_lost(request, job, now)
     if recorded and newest and request.tick_us <= newest:
         wait = _time_left(job, request.tick_us, now) if request.max_attempts else 0.0
         return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest, wait=wait)
@@ -177,12 +179,18 @@ def _consume(request: ClaimRequest, job: JobState, now: Now, verdict: Verdict) -
     return ClaimAnswer(verdict, newest_us=request.tick_us)
 
 
+def _may_have_run(request: ClaimRequest, record: Record, job: JobState) -> bool:
+    """Return whether the tick had come due when a loss was noticed, by an older tick that somebody asked for."""
+    oldest = max(record.tick_us, request.remembered_us)
+    return record.verdict is Verdict.LOST_RECORD and oldest < request.tick_us <= job.granted_us
+
+
 def _consume_lost(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
-    """Use up a tick of which nobody can tell whether it has run, and with it all that have come due so far.
+    """Use up a tick of which nobody can tell whether it has run, and note that so it is with all that have come due.
 
     Newer ones may have been granted before the loss, and a node that was frozen asks for its old one first.
     """
-    job.granted_us = max(request.tick_us, now.wall_us)
+    job.granted_us = job.granted_us or max(request.tick_us, now.wall_us)
     _write_record(request, job, now, job.fence, Verdict.LOST_RECORD)
     return ClaimAnswer(Verdict.LOST_RECORD, newest_us=job.granted_us)
 

@@ -215,6 +215,17 @@ local function decide_rerun(job)
   return grant(job)
 end
 
+-- Nobody can tell whether the tick has run, nor any other that had come due when the loss was noticed: newer ones may
+-- have been granted before it, and a node that was frozen asks for its old one first.
+local function consume_lost(job)
+  if job.granted_tick == 0 then
+    job.granted_tick = math.max(job.tick, now)
+    redis.call('HSET', job.state_key, 'tick', string.format('%.0f', job.granted_tick))
+  end
+  write_record(job, job.floor, LOST)
+  return 'lost_record', 0, job.granted_tick
+end
+
 local function decide(job)
   local corrupt = read(job)
   if corrupt then return 'corrupt', corrupt, 0 end
@@ -229,16 +240,15 @@ local function decide(job)
   if mine then return job.granted == LOST and 'lost_record' or 'overlap', 0, job.newest end
   if job.paused then return 'paused', 0, job.newest end
   if job.again then return decide_rerun(job) end
+  if job.granted == LOST and job.tick > math.max(job.recorded, job.remembered) and job.tick <= job.granted_tick then
+    return consume_lost(job)
+  end
   if job.record_key and job.newest > 0 and job.tick <= job.newest then
     return 'elsewhere', job.running and time_left(job.run_key) or 0, job.newest
   end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
   if job.record_key and not job.recorded and job.granted_tick == 0 and job.remembered > 0 then
-    -- Newer ticks may have been granted before the loss, and a node that was frozen asks for its old one first.
-    local latest_due = math.max(job.tick, now)
-    redis.call('HSET', job.state_key, 'tick', string.format('%.0f', latest_due))
-    write_record(job, job.floor, LOST)
-    return 'lost_record', 0, latest_due
+    return consume_lost(job)
   end
   if job.start then return 'elsewhere', 0, 0 end
   if job.overlap then
