@@ -107,7 +107,7 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     asking = request.kind is ClaimKind.SURVEY
     recorded = (ticking or asking) and request.one_server
     record = job.record if recorded else None
-    newest = max(record.tick_us if record else 0, request.remembered_us, job.granted_us) if recorded else 0
+    newest = _newest(request, record, job) if recorded else 0
     mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
 
     if asking:
@@ -179,6 +179,14 @@ def _consume(request: ClaimRequest, job: JobState, now: Now, verdict: Verdict) -
     return ClaimAnswer(verdict, newest_us=request.tick_us)
 
 
+def _newest(request: ClaimRequest, record: Record | None, job: JobState) -> int:
+    """Return the newest decided tick; one that is only in doubt, since a loss was noticed, is none."""
+    if record is None:
+        return max(request.remembered_us, job.granted_us)
+    in_doubt = record.verdict is Verdict.LOST_RECORD
+    return max(record.tick_us, request.remembered_us, 0 if in_doubt else job.granted_us)
+
+
 def _may_have_run(request: ClaimRequest, record: Record, job: JobState) -> bool:
     """Return whether the tick had come due when a loss was noticed, by an older tick that somebody asked for."""
     oldest = max(record.tick_us, request.remembered_us)
@@ -192,7 +200,7 @@ def _consume_lost(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer
     """
     job.granted_us = job.granted_us or max(request.tick_us, now.wall_us)
     _write_record(request, job, now, job.fence, Verdict.LOST_RECORD)
-    return ClaimAnswer(Verdict.LOST_RECORD, newest_us=job.granted_us)
+    return ClaimAnswer(Verdict.LOST_RECORD, newest_us=request.tick_us)
 
 
 def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:

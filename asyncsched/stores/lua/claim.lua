@@ -223,14 +223,15 @@ local function consume_lost(job)
     redis.call('HSET', job.state_key, 'tick', string.format('%.0f', job.granted_tick))
   end
   write_record(job, job.floor, LOST)
-  return 'lost_record', 0, job.granted_tick
+  return 'lost_record', 0, job.tick
 end
 
 local function decide(job)
   local corrupt = read(job)
   if corrupt then return 'corrupt', corrupt, 0 end
   local mine = job.recorded == job.tick and job.run == job.owner
-  job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, job.granted_tick) or 0
+  local decided = job.granted == LOST and 0 or job.granted_tick -- after a loss, what is only in doubt
+  job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, decided) or 0
 
   if job.asking then return 'elsewhere', 0, job.newest end
   if (mine and job.granted == GRANTED) or job.server == job.owner or job.start == job.owner
