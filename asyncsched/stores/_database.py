@@ -126,7 +126,7 @@ class Database:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        _file.make_ready(self._path)
+        _file.make_ready(self._path, _schema.build)
         connection = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
             connection.text_factory = _text
