@@ -105,10 +105,18 @@ def _read(fileno: int) -> str:
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs: one that has ended and was not yet waited for does not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return _state(Path(f"/proc/{pid}")) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return state != "Z"
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether all threads of a process stand still: a signal to stop reaches each of them in its own time."""
+    return all(_state(thread) in "TtZX" for thread in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _state(process: Path) -> str:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def wait_until_gone(pids: Sequence[int], within: float = 15.0) -> None:

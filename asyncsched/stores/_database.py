@@ -126,7 +126,7 @@ class Database:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        _file.make_ready(self._path)
+        _file.make_ready(self._path, _schema.build)
         connection = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
             connection.text_factory = _text
@@ -167,8 +167,11 @@ class Database:
 
         What it leaves beside a new file is not that one's: SQLite would take the old log for the new file's.
         """
+        before, now = (
+            self._identity,
+            _file.identity(*self._files),
+        )  # before closing: then their numbers may be used again
         self.close()
-        before, now = self._identity, _file.identity(*self._files)
         if before[0] == now[0]:
             return
         for index in (1, 2):

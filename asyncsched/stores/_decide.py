@@ -107,7 +107,7 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     asking = request.kind is ClaimKind.SURVEY
     recorded = (ticking or asking) and request.one_server
     record = job.record if recorded else None
-    newest = max(record.tick_us if record else 0, request.remembered_us, job.granted_us) if recorded else 0
+    newest = _newest(request, record, job) if recorded else 0
     mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
 
     if asking:
@@ -125,8 +125,8 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
         return _decide_rerun(request, job, now)
     if ticking and request.tick_us > now.wall_us + AHEAD_US:
         return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now.wall_us) / 1e6, newest_us=newest)
-    if recorded and not record and not job.granted_us and request.remembered_us:
-        return _consume(request, job, now, Verdict.LOST_RECORD)
+    if recorded and _is_in_doubt(request, record, job):
+        return _consume_lost(request, job, now)
     if LockType.START in _locks_of(request) and LockType.START in job.locks:
         return ClaimAnswer(Verdict.ELSEWHERE)
     if request.no_overlap and LockType.OVERLAP in job.locks:
@@ -175,6 +175,32 @@ def _consume(request: ClaimRequest, job: JobState, now: Now, verdict: Verdict) -
     fence = job.record.fence if job.record else job.fence
     _write_record(request, job, now, fence, verdict)
     return ClaimAnswer(verdict, newest_us=request.tick_us)
+
+
+def _newest(request: ClaimRequest, record: Record | None, job: JobState) -> int:
+    """Return the newest decided tick; one that is only in doubt, since a loss was noticed, is none."""
+    if record is None:
+        return max(request.remembered_us, job.granted_us)
+    in_doubt = record.verdict is Verdict.LOST_RECORD
+    return max(record.tick_us, request.remembered_us, 0 if in_doubt else job.granted_us)
+
+
+def _is_in_doubt(request: ClaimRequest, record: Record | None, job: JobState) -> bool:
+    """Return whether nobody can tell if a tick that is newer than all that are known has run: the store has lost the
+    record of earlier ones, or this one had come due when that was noticed."""
+    if record is None:
+        return not job.granted_us and request.remembered_us > 0
+    return record.verdict is Verdict.LOST_RECORD and request.tick_us <= job.granted_us
+
+
+def _consume_lost(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
+    """Use up a tick of which nobody can tell whether it has run, and note that so it is with all that have come due.
+
+    Newer ones may have been granted before the loss, and a node that was frozen asks for its old one first.
+    """
+    job.granted_us = job.granted_us or max(request.tick_us, now.wall_us)
+    _write_record(request, job, now, job.fence, Verdict.LOST_RECORD)
+    return ClaimAnswer(Verdict.LOST_RECORD, newest_us=request.tick_us)
 
 
 def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:

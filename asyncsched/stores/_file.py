@@ -11,11 +11,14 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote
 
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.stores._settings import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCHEME = "sqlite://"
 RULE = "a sqlite:// URL has three slashes and an absolute path, and nothing else: sqlite:///var/lib/app/jobs.db"
@@ -63,8 +66,12 @@ def _refuse(url: str, why: str) -> NoReturn:
     raise ConfigurationError(f"store: {masked(url)!r}: {why}; {RULE}")
 
 
-def make_ready(path: Path) -> None:
+def make_ready(path: Path, build: Callable[[Path], object]) -> None:
     """Make the file if there is none, for its owner alone; SQLite gives the files beside it the same mode.
+
+    Args:
+        path: the file.
+        build: makes of an empty file, which nobody else knows, what it is to be.
 
     Raises:
         UnusableFileError: others could put a file of theirs in its place, or write into it.
@@ -72,20 +79,32 @@ def make_ready(path: Path) -> None:
     """
     _check_folder(path.parent)
     if not os.path.lexists(path):
-        _make(path)
+        _make(path, build)
     _check_file(path)
 
 
-def _make(path: Path) -> None:
-    # Under its own name the file is never open here: closing it would end the locks that a connection of this process
-    # to the same file has, for they are the process's.
+def _make(path: Path, build: Callable[[Path], object]) -> None:
+    # It gets its name when it is complete: processes that make one at once would lock each other out. And under that
+    # name it is never open here: closing it would end the locks that other connections of this process have on it.
     descriptor, new = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)
     os.close(descriptor)
     try:
+        build(Path(new))
         with suppress(FileExistsError):  # another process was faster
             os.link(new, path)
     finally:
         os.unlink(new)
+    if _is_posix():
+        _make_last(path.parent)
+
+
+def _make_last(folder: Path) -> None:
+    """Let the names in a folder outlive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _check_folder(folder: Path) -> None:

@@ -15,9 +15,13 @@ name of a job in ``job`` is ``<prefix> <job>``: neither of them may hold a space
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
 
 from asyncsched.stores._file import UnusableFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 APPLICATION_ID = 0x61737973
 """``asys``, in the head of the file."""
@@ -68,8 +72,11 @@ TABLES = {
 
 
 def _as_json(*columns: str) -> str:
-    """Return the expression for rows as a JSON array of arrays. It cannot hold bytes; none of ours are any."""
-    safe = ", ".join(f"CASE typeof({column}) WHEN 'blob' THEN NULL ELSE {column} END" for column in columns)
+    """Return the expression for rows as a JSON array of arrays. Bytes and infinity have no place in it, and ours have
+    neither, nor any other real number."""
+    safe = ", ".join(
+        f"CASE WHEN typeof({column}) IN ('blob', 'real') THEN NULL ELSE {column} END" for column in columns
+    )
     return f"json_group_array(json_array({safe}))"
 
 
@@ -108,8 +115,14 @@ CLEAN = (
 """Deletes what nobody asks for any more."""
 
 
+def build(path: Path) -> None:
+    """Make of an empty file one of ours."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        prepare(connection)
+
+
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make sure that the file is one of ours, and of this version; make or migrate it if need be.
+    """Make sure that the file is one of ours, and of this version; migrate it if need be, or make it of an empty one.
 
     Raises:
         UnusableFileError: it is somebody else's, or of a newer version. Nothing was changed then.
@@ -131,15 +144,17 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 
 def _check(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN")  # all of one instant: another process may be making the tables
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     version = _version(connection)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
     if application == APPLICATION_ID:
         if version > VERSION:
             raise UnusableFileError(
                 f"it was made by a newer version of asyncsched (schema {version}; this one knows {VERSION})"
             )
         return
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application or version or tables:
         raise UnusableFileError("it is a database of another program (no application_id of asyncsched)")
 

@@ -23,7 +23,7 @@ from asyncsched.stores.sqlite import SqliteStore
 
 
 def request(tick_us: int, owner: str) -> ClaimRequest:
-    return ClaimRequest("report", ClaimKind.TICK, owner, tick_us, True, True, 60.0, 1_000.0)
+    return ClaimRequest("report", ClaimKind.TICK, owner, tick_us, True, False, 60.0, 1_000.0)
 
 
 async def claim(path: str, name: str, first: str, count: str) -> None:
@@ -36,9 +36,7 @@ async def claim(path: str, name: str, first: str, count: str) -> None:
         (answer,) = await store.claim([asked])
         if answer.verdict is Verdict.WON:
             print(f"won {tick_us} {answer.fence}")
-            await store.release(
-                [Lease("report", asked.owner, answer.fence, (LockType.SERVER, LockType.OVERLAP), 60.0, tick_us)]
-            )
+            await store.release([Lease("report", asked.owner, answer.fence, (LockType.SERVER,), 60.0, tick_us)])
     await store.close()
 
 

@@ -82,7 +82,27 @@ async def test_after_a_loss_the_next_tick_is_consumed_and_the_one_after_runs(
     consumed = await decide(store, tick(now - 1, "n1:r2", remembered_us=now - 2))
     assert (consumed.verdict, consumed.newest_us) == (Verdict.LOST_RECORD, now - 1)
     assert await verdict(other, tick(now - 1, "n2:r1")) is Verdict.ELSEWHERE
-    assert await verdict(other, tick(now, "n2:r2", remembered_us=now - 1)) is Verdict.WON
+    await backend.pass_time(0.001)
+    assert await verdict(other, tick(backend.now_us(), "n2:r2", remembered_us=now - 1)) is Verdict.WON
+
+
+async def test_after_a_loss_a_late_node_opens_no_way_to_what_was_granted_before(
+    backend: Backend, store: Store, other: Store, now: int
+) -> None:
+    """It was frozen, asks for the tick that it had in mind, which is used up, and then for the newest one."""
+    await won(store, tick(now - 1))
+    await backend.lose_everything()
+    assert await verdict(other, tick(now - 2, "n2:r1", remembered_us=now - 3)) is Verdict.LOST_RECORD
+
+    # no answer says that it ran, as nobody can tell: each tick up to then is used up by the first who asks for it
+    lost = await decide(other, tick(now - 1, "n2:r2", remembered_us=now - 2))
+    assert (lost.verdict, lost.newest_us) == (Verdict.LOST_RECORD, now - 1), "it must not pass for newer ones"
+    assert await decide(other, tick(now - 1, "n2:r2", remembered_us=now - 2)) == lost
+    assert await verdict(store, tick(now - 1, "n1:r2")) is Verdict.ELSEWHERE
+    assert await verdict(store, tick(now, "n1:r3", remembered_us=now)) is Verdict.ELSEWHERE
+    assert await verdict(store, tick(now, "n1:r4")) is Verdict.LOST_RECORD
+    await backend.pass_time(0.001)
+    assert await verdict(store, tick(backend.now_us(), "n1:r5", remembered_us=now)) is Verdict.WON
 
 
 async def test_a_new_job_has_lost_nothing(store: Store, now: int) -> None:

@@ -76,9 +76,10 @@ async def test_a_lost_record(redis_backend: RedisBackend) -> None:
     now = redis_backend.now_us()
     await verdict(redis_backend.store(), tick(now, "n2:r1", remembered_us=now - SECOND, retain_for=50.0))
 
-    assert await contents(redis_backend.raw) == {
-        LOCKS + "tick": {"tick": str(now), "run": "n2:r1", "fence": "0", "granted": "-1"}
-    }
+    found = await contents(redis_backend.raw)
+    noticed_us = int(found.pop(STATE)["tick"])
+    assert now <= noticed_us <= redis_backend.now_us()
+    assert found == {LOCKS + "tick": {"tick": str(now), "run": "n2:r1", "fence": "0", "granted": "-1"}}
     assert await ttl(redis_backend, LOCKS + "tick") == pytest.approx(50, abs=2)
 
 

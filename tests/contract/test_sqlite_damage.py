@@ -86,7 +86,7 @@ def test_four_processes_make_one_file_and_win_each_tick_once(path: Path, now: in
             program.__exit__()
 
     ticks, fences = zip(*sorted(wins), strict=True)
-    assert max(Counter(ticks).values()) == 1
+    assert list(ticks) == list(range(now - 10_000, now - 10_000 + count)), "whoever asks for a tick first has it"
     assert list(fences) == sorted(set(fences)), "a later tick has a higher fence"
     assert is_whole(path)
 
@@ -120,9 +120,6 @@ def test_processes_that_are_killed_at_any_instant_repeat_nothing(path: Path, now
             program.send(signal.SIGKILL)
             program.wait()
             wins.update(int(line.split()[1]) for line in _wins(program) if len(line.split()) == 3)
-            with closing(sqlite3.connect(path)) as connection, suppress(sqlite3.OperationalError):  # no table yet
-                connection.execute("DELETE FROM locks")  # the killed process's lease need not be waited for here
-                connection.commit()
         assert is_whole(path)
     assert max(wins.values()) == 1
     assert len(wins) > 8

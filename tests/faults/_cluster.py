@@ -17,7 +17,7 @@ from pathlib import Path
 from _fenced_table import FencedTable, is_free
 from _history import FILE, LOG, TABLE, Fault
 from _jobs import JobSpec, job_table
-from _processes import ROOT, Program
+from _processes import ROOT, Program, is_stopped
 from _proxy import Proxy
 from _redis_server import RedisServer
 from redis.asyncio import Redis
@@ -162,6 +162,8 @@ class Cluster:
         node = self.nodes[place]
         while True:
             node.program.send(signal.SIGSTOP)
+            while not is_stopped(node.pid):  # until then, it may still take a lock
+                await asyncio.sleep(0.001)
             if self.table.is_free() and self._file_is_free():
                 return
             node.program.send(signal.SIGCONT)

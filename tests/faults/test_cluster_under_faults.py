@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,6 @@ async def test_a_frozen_node_loses_its_runs_and_its_late_writes(tmp_path: Path) 
     assert int(result.figures["stale writes refused"]) > 0
 
 
-@pytest.mark.skipif("ASYNCSCHED_LONG" not in os.environ, reason="a loss of the file's rows is not settled yet")
 async def test_all_faults_of_nodes_on_one_file_mixed(tmp_path: Path) -> None:
     plan = Plan(40, nodes=3, jobs=33, store="sqlite", seed=7, pauses=(0.1, 0.5))
     history, result = await judged(plan, tmp_path)

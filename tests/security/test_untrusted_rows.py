@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _contract import OVERLAP, RUN, SERVER, SqliteBackend, decide, rerun, tick, verdict, won
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asyncsched import RunContext, Scheduler
@@ -58,6 +58,8 @@ async def use(store: Any, held: Lease, asked: ClaimRequest) -> list[Any]:
     return answers
 
 
+@example(("ticks", "tick_us"), float("inf"))
+@example(("locks", "owner"), "\ud7ff\x00\x1f")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(columns, values)
 def test_whatever_a_row_holds_its_job_alone_is_concerned(where: tuple[str, str], value: object) -> None:
@@ -83,6 +85,8 @@ CORRUPT = [
     ("jobs", "fence", 2**53 - 1),
     ("jobs", "fence", ""),
     ("jobs", "fence", 1.5),
+    ("jobs", "fence", float("inf")),
+    ("locks", "until_us", float("-inf")),
     ("jobs", "granted_us", -1),
     ("jobs", "open_until_us", b"\x00"),
     ("jobs", "paused", 2),
@@ -148,7 +152,14 @@ async def test_foreign_names_in_the_indexes_are_passed_over(tmp_path: Path) -> N
         *(f"INSERT INTO jobs VALUES ({name}, 1, 1, 1, 1)" for name in ("x'00'", "'a: two words'", "'a:mine'", "5")),
         *(
             f"INSERT INTO handed VALUES ({name}, {tick_us}, 'n1:r1', {2**60})"
-            for name, tick_us in [("x'00'", 1), ("'a: job'", "'x'"), ("'a: job'", -1), ("'a: '", 1), ("'a: job'", 7)]
+            for name, tick_us in [
+                ("x'00'", 1),
+                ("'a: job'", "'x'"),
+                ("'a: job'", -1),
+                ("'a: job'", "9e999"),
+                ("'a: '", 1),
+                ("'a: job'", 7),
+            ]
         ),
     )
     await store.refresh()

@@ -246,13 +246,32 @@ local function is_taken(job, fields)
   return not held or (type(held) == 'string' and match(held, '^([^|]+)|') ~= job.owner)
 end
 
+-- Whether nobody can tell if a tick that is newer than all that are known has run: the record of earlier ones is lost, or
+-- this one had come due when that was noticed.
+local function is_in_doubt(job)
+  if not job.recorded then return job.granted_tick == 0 and job.remembered > 0 end
+  return job.granted == LOST and job.tick <= job.granted_tick
+end
+
+-- Uses such a tick up, and notes that so it is with all that have come due: newer ones may have been granted before the
+-- loss, and a node that was frozen asks for its old one first.
+local function consume_lost(job)
+  if job.granted_tick == 0 then
+    job.granted_tick = math.max(job.tick, now)
+    call('HSET', job.state_key, 'tick', format('%.0f', job.granted_tick))
+  end
+  write_record(job, format('%.0f', job.floor), LOST)
+  return 'lost_record', 0, job.tick
+end
+
 local function decide(job)
   local fields = job.record_key and fetch_record(job.record_key)
   if job.plain and is_taken(job, fields) then return 'elsewhere', 0, job.tick end
   local corrupt = read(job, fields)
   if corrupt then return 'corrupt', corrupt, 0 end
   local mine = job.recorded == job.tick and job.run == job.owner
-  job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, job.granted_tick) or 0
+  local decided = job.granted == LOST and 0 or job.granted_tick -- after a loss, what is only in doubt
+  job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, decided) or 0
 
   if job.asking then return 'elsewhere', 0, job.newest end
   if (mine and job.granted == GRANTED) or job.server == job.owner or job.start == job.owner
@@ -266,10 +285,7 @@ local function decide(job)
   if job.paused then return 'paused', 0, job.newest end
   if job.again then return decide_rerun(job) end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
-  if job.record_key and not job.recorded and job.granted_tick == 0 and job.remembered > 0 then
-    write_record(job, format('%.0f', job.floor), LOST)
-    return 'lost_record', 0, job.tick
-  end
+  if job.record_key and is_in_doubt(job) then return consume_lost(job) end
   if job.start then return 'elsewhere', 0, 0 end
   if job.overlap then
     if not job.record_key then return 'overlap', 0, 0 end

@@ -25,6 +25,10 @@ hostshare /mnt/9 9p rw 0 0
 """
 
 
+def built(path: Path) -> None:
+    path.write_text("built")
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [
@@ -75,17 +79,24 @@ def test_a_refusal_hides_what_may_be_secret() -> None:
 
 def test_a_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
-    _file.make_ready(path)
-    _file.make_ready(path)  # and then it is there
+    _file.make_ready(path, built)
+    _file.make_ready(path, built)  # and then it is there
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == "built"
     assert os.listdir(tmp_path) == ["jobs.db"]
+
+
+def test_a_file_that_could_not_be_made_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _file.make_ready(tmp_path / "jobs.db", lambda _: 1 / 0)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_another_process_has_made_meanwhile_is_used(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     path.write_text("theirs")
-    _file._make(path)
+    _file._make(path, built)
 
     assert path.read_text() == "theirs"
     assert os.listdir(tmp_path) == ["jobs.db"]
@@ -97,19 +108,19 @@ def test_a_folder_in_which_everybody_may_replace_files_is_refused(tmp_path: Path
     folder.mkdir()
     folder.chmod(mode)
     if is_safe:
-        _file.make_ready(folder / "jobs.db")
+        _file.make_ready(folder / "jobs.db", built)
     else:
         with pytest.raises(UnusableFileError, match=f"everybody may replace files in .*folder .mode {mode:o}"):
-            _file.make_ready(folder / "jobs.db")
+            _file.make_ready(folder / "jobs.db", built)
         assert list(folder.iterdir()) == []
 
 
 def test_a_folder_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        _file.make_ready(tmp_path / "none" / "jobs.db")
+        _file.make_ready(tmp_path / "none" / "jobs.db", built)
     (tmp_path / "file").touch()
     with pytest.raises(UnusableFileError, match="is no folder"):
-        _file.make_ready(tmp_path / "file" / "jobs.db")
+        _file.make_ready(tmp_path / "file" / "jobs.db", built)
 
 
 def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
@@ -117,7 +128,7 @@ def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
     path.touch()
     path.chmod(0o666)
     with pytest.raises(UnusableFileError, match=r"everybody may write .*jobs\.db .mode 666"):
-        _file.make_ready(path)
+        _file.make_ready(path, built)
 
 
 def test_a_link_or_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -126,7 +137,7 @@ def test_a_link_or_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     for name in ("link", "dangling", "."):
         with pytest.raises(UnusableFileError, match="is no plain file"):
-            _file.make_ready(tmp_path / name)
+            _file.make_ready(tmp_path / name, built)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
@@ -138,9 +149,9 @@ def test_a_file_that_a_stranger_has_put_there_is_refused(tmp_path: Path) -> None
     path.touch()
     os.chown(path, 65533, 65533)
     with pytest.raises(UnusableFileError, match="belongs to neither this user"):
-        _file.make_ready(path)
+        _file.make_ready(path, built)
     os.chown(folder, 65533, 65533)
-    _file.make_ready(path)
+    _file.make_ready(path, built)
 
 
 @pytest.mark.parametrize(
