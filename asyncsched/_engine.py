@@ -18,16 +18,12 @@ from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
-from asyncsched._failures import FailureCount
 from asyncsched._grants import ClaimKind
-from asyncsched._guide import Guide
-from asyncsched._hook_calls import HookCalls
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
-from asyncsched._monitors import Monitors
 from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Outcome, Run, SkipReason
 from asyncsched._store_health import StoreHealth
@@ -42,6 +38,7 @@ if TYPE_CHECKING:
     from asyncsched import events
     from asyncsched._accounting import Ledger
     from asyncsched._events import EventBus
+    from asyncsched._guide import Guide
     from asyncsched._job import Job
     from asyncsched._job_settings import JobSettings
     from asyncsched._logs import SafeLogger
@@ -90,18 +87,7 @@ class Engine:
         origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads, ledger.progressed, loop)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
-        self._monitors = Monitors(clock, logger, bus.beside)
-        hooks = HookCalls(clock, logger, self._threads, bus.beside)
-        ledger.on_skipped = hooks.skipped
-        self.guide = Guide(
-            clock,
-            ledger,
-            executor=self.executor,
-            hooks=hooks,
-            monitors=self._monitors,
-            failures=FailureCount(store, clock, ledger, logger, bus.beside),
-            logger=logger,
-        )
+        self._guide: Guide | None = None
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -132,7 +118,7 @@ class Engine:
         """Schedule a complete job from now on; its immediate run is fired at the next turn."""
         state = JobState(job, job.freeze(defaults))
         if job.run_policies is not None:
-            state.invoke = self.guide.invoker(job, job.run_policies)
+            state.invoke = self._made_guide().invoker(job, job.run_policies)
         self.states[job.name] = state
         now = now_us(self._clock)
         self._ticker.schedule(state, now)
@@ -154,9 +140,30 @@ class Engine:
             state.retired = True
             self.turns.retire(state)
             self._ticker.forget(state)
-            self.guide.failures.forget(name)
+            self.forget_failures(name)
             if self._bus.is_heard and self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
+
+    def _made_guide(self) -> Guide:
+        """Return what carries out runs with policies: most schedulers have none, and need not load it."""
+        if self._guide is None:
+            from asyncsched._guide import Guide
+
+            self._guide = Guide(
+                self._store,
+                self._clock,
+                self._ledger,
+                executor=self.executor,
+                logger=self._logger,
+                beside=self._bus.beside,
+                threads=self._threads,
+            )
+        return self._guide
+
+    def forget_failures(self, name: str) -> None:
+        """Count the failures of a job in a row anew."""
+        if self._guide is not None:
+            self._guide.forget_failures(name)
 
     async def trigger(self, name: str) -> Run:
         """Start a run now, or learn why not."""
@@ -291,7 +298,8 @@ class Engine:
         if self._bus.is_heard and self._bus.wants(events.SchedulerStopped):
             self._bus.emit(events.SchedulerStopped(at=self._ledger.now(), node=self.node, unfinished=unfinished))
         await self._bus.beside.drain(self._clock, CANCEL_TIMEOUT)
-        await self._monitors.close()
+        if self._guide is not None:
+            await self._guide.close()
 
     async def _close_after_leftovers(self) -> None:
         while self.executor.active:

@@ -90,11 +90,8 @@ class Executor:
             life = carry_out(state, run) if state.delay is None else carry_out(state, run, granted=True)
             try:
                 task = make_task(life, name=state.name, **options)
-            except (
-                KeyboardInterrupt,
-                SystemExit,
-            ) as error:  # the program's end is the loop's to raise, not the engine's
-                loop.call_soon(_raise, error)
+            except (KeyboardInterrupt, SystemExit) as error:
+                loop.call_soon(_raise, error)  # the program's end is the loop's to raise, not the engine's
             else:
                 if not task.done():
                     run.task = task

@@ -11,23 +11,28 @@ from typing import TYPE_CHECKING
 
 from asyncsched._clock import TimeLimit
 from asyncsched._execution import without_own_frame
+from asyncsched._failures import FailureCount
+from asyncsched._hook_calls import HookCalls
+from asyncsched._monitors import Monitors
 from asyncsched._run import Outcome
 from asyncsched._tasks import is_being_cancelled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio import CapacityLimiter
+
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
-    from asyncsched._failures import FailureCount
     from asyncsched._handlers import Invoke
-    from asyncsched._hook_calls import HookCalls
     from asyncsched._hooks import Hook
     from asyncsched._job import Job
     from asyncsched._logs import SafeLogger
-    from asyncsched._monitors import Monitors
     from asyncsched._retries import RetryRule
     from asyncsched._run import Run
     from asyncsched._run_policies import RunPolicies
-    from asyncsched.protocols import Clock
+    from asyncsched._side_tasks import SideTasks
+    from asyncsched.protocols import Clock, Store
 
 
 class Guide:
@@ -35,22 +40,25 @@ class Guide:
 
     def __init__(
         self,
+        store: Store,
         clock: Clock,
         ledger: Ledger,
         *,
         executor: Executor,
-        hooks: HookCalls,
-        monitors: Monitors,
-        failures: FailureCount,
         logger: SafeLogger,
+        beside: SideTasks,
+        threads: Callable[[], CapacityLimiter],
     ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._executor = executor
-        self._hooks = hooks
-        self._monitors = monitors
-        self.failures = failures
+        self._hooks = HookCalls(clock, logger, threads, beside)
+        ledger.on_skipped = self._hooks.skipped
+        self._monitors = Monitors(clock, logger, beside)
+        self._failures = FailureCount(store, clock, ledger, logger, beside)
         self._logger = logger
+        self.forget_failures = self._failures.forget
+        self.close = self._monitors.close
 
     def invoker(self, job: Job, policies: RunPolicies) -> Invoke:
         """Return what calls the job's handler by its policies."""
@@ -80,7 +88,7 @@ class Guide:
                     raise
                 is_cancelled = True  # by itself: that is an end like others
         if policies.pause_after is not None and not is_cancelled:
-            self.failures.ended(run, policies.pause_after)
+            self._failures.ended(run, policies.pause_after)
         await self._hooks.after(self._last_hooks(policies, run, is_cancelled=is_cancelled), run)
         if is_cancelled:
             raise asyncio.CancelledError

@@ -317,7 +317,7 @@ class Scheduler(JobAdder):
         """
         await self._set_paused(name, False)
         if self._engine is not None:
-            self._engine.guide.failures.forget(name)
+            self._engine.forget_failures(name)
 
     async def _set_paused(self, name: str, paused: bool) -> None:
         self.get_job(name)
@@ -345,23 +345,10 @@ class Scheduler(JobAdder):
 
     def snapshot(self) -> Snapshot:
         """Return what the scheduler is doing, as one frozen value."""
-        from asyncsched._snapshot import Snapshot, counted, job_snapshot, run_snapshot
-        from asyncsched._store_health import skew_of
+        from asyncsched._snapshot import snapshot_of
 
-        engine = self._engine
-        return Snapshot(
-            state=self._state(),
-            node="" if engine is None else engine.node,
-            taken_at=self._ledger.now(),
-            store_available=engine is None or not engine.outage.is_on,
-            clock_skew=skew_of(self._clock, self._store),
-            jobs=tuple(
-                job_snapshot(job, None if engine is None else engine.states.get(job.name), self._store)
-                for job in self._registry.jobs.values()
-            ),
-            active=() if engine is None else tuple(run_snapshot(run) for run in engine.executor.active),
-            counters=counted(self._ledger.tally),
-        )
+        jobs = self._registry.jobs.values()
+        return snapshot_of(self._state(), self._engine, jobs, self._store, self._clock, self._ledger)
 
     def _state(self) -> str:
         if self._engine is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from asyncsched._instants import from_us
 from asyncsched._progress import Progress
 from asyncsched._run import Outcome, Run
+from asyncsched._store_health import skew_of
 
 if TYPE_CHECKING:
+    from asyncsched._accounting import Ledger
+    from asyncsched._engine import Engine
     from asyncsched._job import Job
     from asyncsched._job_state import JobState, Tally
-    from asyncsched.protocols import Store
+    from asyncsched.protocols import Clock, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,23 @@ class Snapshot:
     active: tuple[RunSnapshot, ...]
     counters: Mapping[str, int]
     """As the jobs' counters, of all jobs that were ever scheduled."""
+
+
+def snapshot_of(
+    state: str, engine: Engine | None, jobs: Iterable[Job], store: Store, clock: Clock, ledger: Ledger
+) -> Snapshot:
+    """Return a scheduler as it is now; ``engine`` is ``None`` while it is idle."""
+    states = {} if engine is None else engine.states
+    return Snapshot(
+        state=state,
+        node="" if engine is None else engine.node,
+        taken_at=ledger.now(),
+        store_available=engine is None or not engine.outage.is_on,
+        clock_skew=skew_of(clock, store),
+        jobs=tuple(job_snapshot(job, states.get(job.name), store) for job in jobs),
+        active=() if engine is None else tuple(map(run_snapshot, engine.executor.active)),
+        counters=counted(ledger.tally),
+    )
 
 
 def counted(tally: Tally | None) -> Mapping[str, int]:

@@ -167,10 +167,8 @@ class Database:
 
         What it leaves beside a new file is not that one's: SQLite would take the old log for the new file's.
         """
-        before, now = (
-            self._identity,
-            _file.identity(*self._files),
-        )  # before closing: then their numbers may be used again
+        # Both before closing: after that, their numbers may be used again.
+        before, now = self._identity, _file.identity(*self._files)
         self.close()
         if before[0] == now[0]:
             return

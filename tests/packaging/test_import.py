@@ -40,7 +40,7 @@ asyncio.run(main())
 """.strip()
 NOT_AT_THE_START = {"asyncsched._engine", "asyncsched._preview", "asyncsched._snapshot"}
 TRIGGERS = {f"asyncsched.triggers._{name}" for name in ("calendar", "cron", "daily", "filters", "rrule", "wall")}
-NOT_WITHOUT_USE = {"asyncsched.events", "cronsim", "zoneinfo"} | TRIGGERS
+NOT_WITHOUT_USE = {"asyncsched.events", "asyncsched._guide", "asyncsched._monitors", "cronsim", "zoneinfo"} | TRIGGERS
 
 
 def test_what_may_never_be_used_is_loaded_late() -> None:
