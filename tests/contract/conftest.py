@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,8 +20,10 @@ from _contract import (
     SqliteBackend,
 )
 
+from asyncsched.stores.redis import RedisStore
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from asyncsched.protocols import Store
 
@@ -76,3 +78,17 @@ def other(backend: Backend, store: Store) -> Store:
 def now(backend: Backend) -> int:
     """A fire time that is due: the present, in microseconds since the epoch."""
     return backend.now_us()
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., RedisStore]]:
+    """Make stores whose clients are closed when the test ends, however it ends."""
+    stores: list[RedisStore] = []
+
+    def make(source: Any, **options: Any) -> RedisStore:
+        stores.append(RedisStore(source, **options))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        await store.close()

@@ -19,7 +19,7 @@ from asyncsched.stores._server import Server
 from asyncsched.stores.redis import RedisStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Iterator
 
     from _redis_server import RedisServer
 
@@ -28,20 +28,6 @@ pytestmark = pytest.mark.redis
 
 def now_us() -> int:
     return round(time.time() * 1e6)
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., RedisStore]]:
-    """Make stores whose clients are closed when the test ends, however it ends."""
-    stores: list[RedisStore] = []
-
-    def make(source: Any, **options: Any) -> RedisStore:
-        stores.append(RedisStore(source, **options))
-        return stores[-1]
-
-    yield make
-    for store in stores:
-        await store.close()
 
 
 @pytest.fixture

@@ -27,20 +27,6 @@ def now_us() -> int:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., RedisStore]]:
-    """Make stores whose clients are closed when the test ends, however it ends."""
-    stores: list[RedisStore] = []
-
-    def make(source: Any, **options: Any) -> RedisStore:
-        stores.append(RedisStore(source, **options))
-        return stores[-1]
-
-    yield make
-    for store in stores:
-        await store.close()
-
-
-@pytest.fixture
 async def master_for() -> AsyncIterator[Callable[[SentinelService], redis.asyncio.Redis]]:
     """Make clients as a service does, and close them."""
     clients: list[Any] = []

@@ -16,8 +16,6 @@ from asyncsched.stores._nodes import FORGOTTEN_AFTER, SILENT_AFTER
 from asyncsched.stores.redis import RedisStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
     from _contract import RedisBackend
     from _redis_server import RedisServer
 
@@ -26,20 +24,6 @@ NODES, CHANNEL = "schedule:jobs:nodes", "schedule:jobs:decided:0"
 
 def now_us() -> int:
     return round(time.time() * 1e6)
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., RedisStore]]:
-    """Make stores whose clients are closed when the test ends, however it ends."""
-    stores: list[RedisStore] = []
-
-    def make(source: Any, **options: Any) -> RedisStore:
-        stores.append(RedisStore(source, **options))
-        return stores[-1]
-
-    yield make
-    for store in stores:
-        await store.close()
 
 
 # Who is there
