@@ -29,10 +29,14 @@ class _Attendance:
         self._attendances = attendances
         self.name = name
         self.heard = heard
+        self._nodes: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> Sequence[str]:
-        return tuple(sorted(each.name() for each in self._attendances))
+        nodes = tuple(sorted(each.name() for each in self._attendances))
+        if nodes != self._nodes:
+            self._nodes = nodes
+        return self._nodes
 
     @property
     def hears(self) -> bool:

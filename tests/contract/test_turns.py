@@ -26,6 +26,7 @@ def only_where_nodes_meet(backend: Backend) -> None:
 async def test_all_see_who_is_there(store: Store, other: Store) -> None:
     async with ears(b=store, a=other) as (one, two):
         assert [list(ear.place.nodes) for ear in (one, two)] == [["a", "b"]] * 2
+        assert one.place.nodes is one.place.nodes, "until somebody comes or goes"
         await one.place.leave()
         await other.refresh()
         assert list(two.place.nodes) == ["a"]
