@@ -5,7 +5,6 @@ Knows neither when it is asked nor what becomes of the answer.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -118,12 +117,6 @@ class Claim:
         if self.request is None:
             self.request = self._build_request(now)
         return self.request
-
-    def doubt_record(self) -> None:
-        """Ask from now on as one who knows of an earlier tick: the store answered before, and not this claim. Should it
-        come back without any memory of the job, nobody can tell whether the tick has run."""
-        if self.is_tick and self.request is not None and self.request.one_server and not self.request.remembered_us:
-            self.request = replace(self.request, remembered_us=self.request.tick_us - 1)
 
     def _build_request(self, now: float) -> ClaimRequest:
         state, run, job = self.state, self.run, self.state.job

@@ -203,14 +203,11 @@ class Claimer:
         now = self._clock.time()
         requests = [claim.build_request(now) for claim in batch]
         sent_at = self._clock.monotonic()
-        has_answered = self._store.time() is not None
         try:
             answers = await self._store.claim(requests)
         except BaseException as error:
             for claim in batch:
                 claim.may_have_won = True
-                if has_answered:
-                    claim.doubt_record()
             if not isinstance(error, StoreUnavailableError):
                 raise
             self._outage.noticed("claim", error)

@@ -49,7 +49,8 @@ class ClaimKind(StrEnum):
     RERUN = "rerun"
     """An open tick again: its run was interrupted, and its lease has ended."""
     SURVEY = "survey"
-    """Nothing: only to be told the newest decided tick, and the open ones."""
+    """Nothing: only to be told the newest decided tick, and the open ones. A job that the store did not know is known
+    from then on, and its ticks that had come due by then are in doubt."""
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -69,7 +70,8 @@ class ClaimRequest:
     retain_for: float
     """Seconds for which the tick record is kept."""
     remembered_us: int = 0
-    """Newest tick of the job that this node has seen decided and whose record should still exist; 0: none."""
+    """Newest tick of the job that this node has seen decided and whose record should still exist; 0: none. More than 0
+    means that the store must know the job: where it does not, the tick is in doubt."""
     max_attempts: int = 0
     """Most grants of one tick, if its runs are interrupted; 0: a tick is granted once, whatever becomes of its run."""
 
@@ -90,8 +92,8 @@ class Verdict(StrEnum):
     LATE = "late"
     """The request arrived after its deadline; nothing was written. Ask again."""
     LOST_RECORD = "lost_record"
-    """The record of an earlier tick is gone (the store lost data), so nobody can tell whether this tick has
-    run elsewhere: it is consumed and must not run."""
+    """The store does not know the job, or did not when the tick came due (it has lost data, or is new), so nobody can
+    tell whether the tick has run elsewhere: it is consumed and must not run."""
     CORRUPT = "corrupt"
     """A key of the job holds something foreign; nothing was granted. ``detail`` says which."""
     EXHAUSTED = "exhausted"

@@ -12,8 +12,10 @@ lease that stands in the way. Whether a tick runs again is decided by the store 
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING
 
+from asyncsched._claim import WEEK
 from asyncsched._clock import now_us, sleep
 from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Verdict
 from asyncsched._misfire import newest_missed
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 SLACK = 0.01
 """Seconds after a lease's end at which it is asked for: the end itself is known to the millisecond only."""
+KNOWN_US = 1
+"""The oldest tick there is: a node that remembers it knows that the store must know the job. A store that does not has
+lost what it knew, or was asked before it could be told; either way nobody can tell which ticks have run until then."""
+MOST_SURVEYED = 1_000
+"""Jobs in one survey at most."""
 SURVEY_BACKOFF = 1.0
 """Seconds between tries of a survey that was not answered."""
 LONGEST_BLIND_WAIT = 20.0
@@ -65,7 +72,9 @@ class Recovery:
     def adopt(self, state: JobState, at_us: int) -> None:
         """Look after a job that was scheduled at ``at_us``, if it wants that."""
         job = state.job
-        if job.max_attempts or job.catch_up_within is not None:
+        if job.is_on_one_server and state.step is not None and self._store.refresh_interval is not None:
+            state.remembered_us, state.remembered_until = KNOWN_US, inf
+        if state.remembered_us or job.max_attempts or job.catch_up_within is not None:
             self._to_survey.append((state, at_us))
             self._survey_wanted.set()
         if job.max_attempts:
@@ -74,11 +83,12 @@ class Recovery:
                 self._unlisten = self._store.listen(self.handed_over)
 
     async def surveying(self) -> None:
-        """Ask the store, once for each job, for its newest tick and its open ones."""
+        """Ask the store, once for each job, for its newest tick and its open ones; from then on it knows the job."""
         while True:
             await self._survey_wanted.wait()
-            self._survey_wanted.clear()
-            batch, self._to_survey = self._to_survey, []
+            batch, self._to_survey = self._to_survey[:MOST_SURVEYED], self._to_survey[MOST_SURVEYED:]
+            if not self._to_survey:
+                self._survey_wanted.clear()
             try:
                 answers = await self._store.claim([_survey(state) for state, _ in batch])
             except StoreUnavailableError as error:
@@ -186,6 +196,6 @@ def _survey(state: JobState) -> ClaimRequest:
         one_server=True,
         no_overlap=False,
         lock_ttl=settings.lock_ttl,
-        retain_for=0.0,
+        retain_for=WEEK,  # that ticks before now are in doubt; then nobody asks for them any more
         max_attempts=state.job.max_attempts,
     )

@@ -79,7 +79,8 @@ class Store(Protocol):
 
     @property
     def refresh_interval(self) -> float | None:
-        """Seconds between two calls of ``refresh``; ``None``: never needed."""
+        """Seconds between two calls of ``refresh``; ``None``: never needed, since the store is in this process, and what
+        it knows is never lost."""
         ...
 
     async def refresh(self) -> Sequence[str]:
@@ -103,7 +104,11 @@ class Store(Protocol):
         ...
 
     async def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
-        """Decide all ``requests``, each atomically; the answers stand in the same order."""
+        """Decide all ``requests``, each atomically; the answers stand in the same order.
+
+        A ``SURVEY`` of a job that the store does not know makes it known: where data can be lost, no tick is granted
+        that came due before that.
+        """
         ...
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Renewal]:

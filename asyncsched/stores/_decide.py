@@ -111,6 +111,8 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
 
     if asking:
+        if recorded and record is None and not job.granted_us:
+            _consume_lost(request, job, now)  # from now on it is known
         return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest)
     if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(_locks_of(request)):
         return _repeat_grant(request, job, now, newest)
@@ -187,7 +189,7 @@ def _newest(request: ClaimRequest, record: Record | None, job: JobState) -> int:
 
 def _is_in_doubt(request: ClaimRequest, record: Record | None, job: JobState) -> bool:
     """Return whether nobody can tell if a tick that is newer than all that are known has run: the store has lost the
-    record of earlier ones, or this one had come due when that was noticed."""
+    record of earlier ones, or this one had come due when that was noticed, or when the job became known."""
     if record is None:
         return not job.granted_us and request.remembered_us > 0
     return record.verdict is Verdict.LOST_RECORD and request.tick_us <= job.granted_us

@@ -253,7 +253,7 @@ def rerun(
 
 def survey(job: str = "report", *, max_attempts: int = 3) -> ClaimRequest:
     """A question what is known of a job."""
-    return ClaimRequest(job, ClaimKind.SURVEY, "-", 0, True, False, LOCK_TTL, 0.0, max_attempts=max_attempts)
+    return ClaimRequest(job, ClaimKind.SURVEY, "-", 0, True, False, LOCK_TTL, 1_000.0, max_attempts=max_attempts)
 
 
 def start(

@@ -108,7 +108,7 @@ async def test_an_exhausted_tick_leaves_nothing_open(redis_backend: RedisBackend
     assert await keys(redis_backend) == {STATE, LOCKS + "tick", LOCKS + "server"}
 
 
-async def test_refused_reruns_and_surveys_write_nothing(redis_backend: RedisBackend) -> None:
+async def test_refused_reruns_and_surveys_of_known_jobs_write_nothing(redis_backend: RedisBackend) -> None:
     store, now = redis_backend.store(), redis_backend.now_us()
     await won(store, tick(now, no_overlap=True, max_attempts=2), SERVER, RUN, OVERLAP)
     await won(store, tick(now, job="free", max_attempts=2), SERVER, RUN)
@@ -120,7 +120,6 @@ async def test_refused_reruns_and_surveys_write_nothing(redis_backend: RedisBack
     before = await snapshot(redis_backend)
 
     assert await verdict(store, survey()) is Verdict.ELSEWHERE
-    assert await verdict(store, survey("unknown")) is Verdict.ELSEWHERE
     assert await verdict(store, rerun(now)) is Verdict.ELSEWHERE
     assert await verdict(store, rerun(now + 1)) is Verdict.ELSEWHERE
     assert await verdict(store, rerun(now, job="free", no_overlap=True)) is Verdict.OVERLAP

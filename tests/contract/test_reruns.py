@@ -474,12 +474,33 @@ async def test_a_survey_is_answered_whatever_the_job_does(backend: Backend, stor
     assert answer.newest_us == now  # without its record too: the job's state keeps the newest granted tick
 
 
-async def test_a_survey_takes_nothing(store: Store, now: int) -> None:
+async def test_a_survey_makes_a_job_known(backend: Backend, store: Store, other: Store) -> None:
+    """What had come due by then may have run before data was lost; what comes due later has not."""
+    now = backend.now_us()
     for _ in range(2):
         await decide(store, survey())
 
-    assert (await decide(store, first(now))).attempt == 1
+    assert await verdict(other, first(now - 1_000_000)) is Verdict.LOST_RECORD
+    assert await verdict(other, replace(first(now), owner="n2:r2", remembered_us=1)) is Verdict.LOST_RECORD
+    await backend.pass_time(0.3)
+    later = backend.now_us()
+    assert (await decide(other, replace(first(later), owner="n2:r3", remembered_us=1))).attempt == 1
     assert await verdict(store, replace(survey(), owner="n2:r1")) is Verdict.ELSEWHERE
+
+
+async def test_a_survey_changes_nothing_of_a_known_job(store: Store, now: int) -> None:
+    await won(store, first(now - 2))
+    await decide(store, survey())
+
+    assert await verdict(store, replace(first(now - 1), owner="n1:r2")) is Verdict.WON
+
+
+async def test_a_job_is_not_known_by_its_pause(store: Store, other: Store, now: int) -> None:
+    await store.set_paused("report", True)
+    await decide(store, survey())
+    await store.set_paused("report", False)
+
+    assert await verdict(other, first(now - 1)) is Verdict.LOST_RECORD
 
 
 # Jobs that are not run again

@@ -62,7 +62,8 @@ def judge_overlaps(history: History) -> Overlaps:
 
 def _judge(history: History, spec: JobSpec, stale: RunRecord, newer: RunRecord, result: Overlaps) -> None:
     ended_at = history.until if stale.end is None else stale.end
-    met = [harm for harm in _harms(history, spec, stale) if harm.since <= ended_at and stale.start <= harm.until]
+    held_since = min(stale.start, stale.fence / 1e6)  # a key can be lost before the handler begins
+    met = [harm for harm in _harms(history, spec, stale) if harm.since <= ended_at and held_since <= harm.until]
     harms = [harm for harm in met if harm.kind != STALL] or met
     if not harms:
         result.breaches.append(f"overlap without a reason: {stale} {newer}")

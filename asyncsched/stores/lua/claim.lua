@@ -16,7 +16,7 @@
 --         then for each run of jobs of which the same is asked seven, and the owner for each job:
 --           number of jobs,
 --           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
---           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap),
+--           interrupted; X: an open tick again; Q: nothing, only that it becomes known, if it was not; O: no overlap),
 --           tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts
 -- Answer  now_us; a string with a letter for each job; then for each job with the letter "?" four. The letters:
 --           w         won: the fence is now_us; newest_us is the tick, without flag R 0
@@ -247,7 +247,7 @@ local function is_taken(job, fields)
 end
 
 -- Whether nobody can tell if a tick that is newer than all that are known has run: the record of earlier ones is lost, or
--- this one had come due when that was noticed.
+-- this one had come due when that was noticed, or when the job became known.
 local function is_in_doubt(job)
   if not job.recorded then return job.granted_tick == 0 and job.remembered > 0 end
   return job.granted == LOST and job.tick <= job.granted_tick
@@ -273,7 +273,10 @@ local function decide(job)
   local decided = job.granted == LOST and 0 or job.granted_tick -- after a loss, what is only in doubt
   job.newest = job.record_key and math.max(job.recorded or 0, job.remembered, decided) or 0
 
-  if job.asking then return 'elsewhere', 0, job.newest end
+  if job.asking then
+    if job.record_key and not job.recorded and job.granted_tick == 0 then consume_lost(job) end -- from now on it is known
+    return 'elsewhere', 0, job.newest
+  end
   if (mine and job.granted == GRANTED) or job.server == job.owner or job.start == job.owner
     or job.running == job.owner or job.overlap == job.owner then
     return repeat_grant(job)

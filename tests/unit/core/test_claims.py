@@ -134,7 +134,7 @@ async def test_a_lost_record_is_said(parts: Parts, caplog: pytest.LogCaptureFixt
     parts.submit(parts.state(Work(), one_server))
     await parts.clock.settle()
 
-    assert [record.getMessage() for record in caplog.records if "lost the record" in record.getMessage()]
+    assert [record.getMessage() for record in caplog.records if "did not know the job" in record.getMessage()]
 
 
 async def test_a_job_in_progress_here_is_skipped_without_asking(parts: Parts) -> None:

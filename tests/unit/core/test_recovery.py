@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _scripted import AWAY, Work, no_overlap, one_server, turns
 
+from asyncsched._claim import WEEK
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._recovery import LONGEST_BLIND_WAIT, SLACK, SURVEY_BACKOFF
 from asyncsched._run import Outcome
@@ -57,7 +58,7 @@ class TestSurvey:
         assert [request.job for request in (a, b, c)] == ["a", "b", "c"]
         assert {request.kind for request in (a, b, c)} == {ClaimKind.SURVEY}
         assert [request.max_attempts for request in (a, b, c)] == [2, 2, 0]
-        assert (a.one_server, a.no_overlap, a.tick_us, a.retain_for) == (True, False, 0, 0.0)
+        assert (a.one_server, a.no_overlap, a.tick_us, a.retain_for) == (True, False, 0, WEEK)
 
     async def test_without_such_a_job_nobody_asks_or_listens(self, parts: Parts) -> None:
         parts.recovery.adopt(parts.state(Work(), one_server), parts.now_us)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _engine_doubles import (
@@ -19,6 +18,7 @@ from _engine_doubles import (
     down,
     quick,
     running,
+    unhindered,
 )
 
 from asyncsched import Outcome, Scheduler, SkipReason, events
@@ -26,6 +26,8 @@ from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncsched.testing import FakeClock
 
 
@@ -73,23 +75,51 @@ async def test_a_retry_is_the_same_request_and_wins_once(
         await clock.advance(15)
     asked = store.claims
     assert len(asked) == 4
-    assert len({replace(request, remembered_us=0) for request in asked}) == 1
-    assert [request.remembered_us for request in asked] == [0, *[asked[0].tick_us - 1] * 3]
+    assert len(set(asked)) == 1
     assert len(work.contexts) == 1
     assert store.locks("a") == set()
 
 
-async def test_a_first_tick_that_an_outage_left_undecided_does_not_run_on_a_store_that_has_forgotten_the_job(
-    scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, book: Book
+@pytest.mark.parametrize(
+    ("script", "loses_it_at"),
+    [
+        ([], 5),  # what the node has told it of the job
+        ([unhindered, down], 5),
+        ([*[down] * 20], 0),  # the node has told it nothing yet
+        ([answer_lost, *[down] * 20], 12),
+    ],
+)
+async def test_a_first_tick_does_not_run_on_a_store_that_has_forgotten_the_job(
+    make: Callable[..., Scheduler], clock: FakeClock, script: list[Any], loses_it_at: float
 ) -> None:
     """Another node may have run it before the store lost its data; this one has never seen the job decided."""
-    store.on("claim", down)
+    store = ScriptedStore(clock, refresh_interval=1.0)
+    store.on("claim", *script)
+    scheduler = make(store)
+    book = Book(scheduler)
     scheduler.add_job("a", quick).per_seconds(10).on_one_server()
     async with running(scheduler, clock):
-        await clock.advance(15)
+        await clock.advance(loses_it_at)
+        store.memory._jobs.clear()
+        await clock.advance(19 - loses_it_at)
         assert reasons(book) == [SkipReason.STORE_UNAVAILABLE]
-        await clock.advance(10)
+        await clock.advance(2)
     assert counted(scheduler) == {SkipReason.STORE_UNAVAILABLE: 1, Outcome.SUCCEEDED: 1}
+
+
+async def test_the_first_tick_of_a_job_that_the_store_was_told_of_in_time_runs(
+    make: Callable[..., Scheduler], clock: FakeClock
+) -> None:
+    store = ScriptedStore(clock, refresh_interval=1.0)
+    store.on("claim", down, answer_lost)
+    scheduler = make(store)
+    scheduler.add_job("a", quick).per_seconds(10).on_one_server()
+    async with running(scheduler, clock):
+        await clock.advance(11)
+        assert counted(scheduler) == {Outcome.SUCCEEDED: 1}
+        scheduler.add_job("b", quick).per_seconds(2).on_one_server()
+        await clock.advance(2)
+    assert counted(scheduler) == {Outcome.SUCCEEDED: 2}
 
 
 async def test_retries_back_off(scheduler: Scheduler, store: ScriptedStore, clock: FakeClock) -> None:
@@ -259,7 +289,7 @@ async def test_a_lost_record_consumes_the_tick_and_is_said(
         store.memory._jobs.clear()  # the store comes back empty
         await clock.advance(20)
     assert reasons(book) == [SkipReason.STORE_UNAVAILABLE]
-    assert "has lost the record" in caplog.text
+    assert "did not know the job" in caplog.text
     assert len(work.contexts) == 2
     assert work.contexts[0].fence < work.contexts[1].fence
 

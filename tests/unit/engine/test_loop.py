@@ -9,7 +9,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _engine_doubles import Book, Gate, ScriptedStore, Skewed, Work, answering, counted, down, quick, running, steps
+from _engine_doubles import (
+    Book,
+    Gate,
+    ScriptedStore,
+    Skewed,
+    Work,
+    answering,
+    counted,
+    down,
+    quick,
+    running,
+    steps,
+    unhindered,
+)
 
 from asyncsched import Outcome, RunContext, Scheduler, SkipReason, events
 from asyncsched._grants import ClaimAnswer, Verdict
@@ -401,7 +414,7 @@ async def test_a_tick_that_is_due_when_a_wrong_clock_is_found_out_is_claimed_onc
         await gate.wait()
         return await claim(requests)
 
-    store.on("claim", slow)
+    store.on("claim", unhindered, slow)
     scheduler = make(store, clock=Skewed(clock, 5.0), node="ahead")
     add(scheduler, quick, guarded=True, seconds=2)
     book = Book(scheduler)
@@ -429,7 +442,7 @@ async def test_claims_of_a_wrong_clock_make_way_without_an_account(
         await gate.wait()
         return await down(claim, requests)
 
-    store.on("claim", slow)
+    store.on("claim", unhindered, slow)
     scheduler = make(store, clock=Skewed(clock, 60.0), node="ahead")
     add(scheduler, quick, guarded=True, seconds=5)
     book = Book(scheduler)
