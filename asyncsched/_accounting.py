@@ -270,7 +270,7 @@ class Ledger:
     def record_was_lost(self, run: Run) -> None:
         """Say why a tick is skipped."""
         self._logger.warning(
-            "job=%s tick=%s is skipped: the store did not know the job when it came due, so it may have run before data was lost",
+            "job=%s tick=%s is skipped: the store did not know the job when it came due, so it may have run",
             run.job,
             run.fire_time.isoformat(),
         )

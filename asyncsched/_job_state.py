@@ -41,8 +41,8 @@ class JobState:
         claims: the claim under way, first, and those that wait for its decision: one at a time, so that a
             later grant can never be overtaken by an earlier one, and fences rise in the order of the ticks.
         complaint: what was last said of a store that holds something foreign for this job, until a claim is decided.
-        remembered_us: the newest tick that this node has seen decided; 1: none yet, but the store is told of the job; 0:
-            it is not. The store, should it have lost its records, starts from the largest that anyone remembers.
+        remembered_us: the newest tick that this node has seen decided; 1: none yet, but the store is told of the job;
+            0: it is not. The store, should it have lost its records, starts from the largest that anyone remembers.
         remembered_until: wall seconds after which the store's record may have expired by rule, so that its absence
         means nothing.
         overlap_lock: the local half of ``without_overlapping``.

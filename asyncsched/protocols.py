@@ -79,8 +79,8 @@ class Store(Protocol):
 
     @property
     def refresh_interval(self) -> float | None:
-        """Seconds between two calls of ``refresh``; ``None``: never needed, since the store is in this process, and what
-        it knows is never lost."""
+        """Seconds between two calls of ``refresh``; ``None``: never needed: the store is in this process, and what it
+        knows is never lost."""
         ...
 
     async def refresh(self) -> Sequence[str]:

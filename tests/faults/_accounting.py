@@ -110,12 +110,17 @@ def _fate(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]
 
 def _was_overtaken(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:
     """Return whether a newborn node, which owes no account of the tick, was granted a newer one before anybody asked
-    for this one. (A fence is never lower than Redis' time at the grant, in microseconds.)"""
+    for this one. (A fence is never lower than Redis' time at the grant, in microseconds. Of a grant whose run never
+    began, only the tick is known.)"""
     asked_at = min((booking.at for booking in said if booking.word == "elsewhere"), default=0.0)
     nodes = {
         run.node
         for run in history.runs
         if run.job == spec.name and run.tick_us > tick_us and run.attempt == 1 and run.fence / 1e6 <= asked_at
+    } | {
+        each.node
+        for each in history.records.bookings
+        if each.job == spec.name and each.word in DECIDED and tick_us < each.tick_us <= (asked_at + EARLY) * 1e6
     }
     return any(
         tick_us / 1e6 < history.records.lives[node].born + NEWBORN

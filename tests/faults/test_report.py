@@ -135,12 +135,15 @@ def test_a_dead_node_excuses_no_tick_that_it_has_accounted_for(forgery: Forgery,
     assert_found(forgery, tmp_path, "ticks unexplained")
 
 
-def overtake(forgery: Forgery, *, born_at: float, granted_at: float, asked_at: float) -> None:
+def overtake(forgery: Forgery, *, born_at: float, granted_at: float, asked_at: float, begins: bool = True) -> None:
     """Let a third node run the tick after ``TICK``, which the others say is elsewhere."""
     forgery.add("c", "born", node="c", pid=ord("c"), born=born_at)
     forgery.forget(SOLO, TICK)
     forgery.forget(SOLO, TICK + 1)
-    forgery.run("c", SOLO, TICK + 1, fence=round(granted_at * 1e6), start=granted_at)
+    if begins:
+        forgery.run("c", SOLO, TICK + 1, fence=round(granted_at * 1e6), start=granted_at)
+    else:
+        forgery.book("c", SOLO, TICK + 1, "lock_lost", at=granted_at + 5)
     for node in ("a", "b"):
         forgery.book(node, SOLO, TICK, "elsewhere", at=asked_at)
         forgery.book(node, SOLO, TICK + 1, "elsewhere", at=asked_at + 0.1)
@@ -151,6 +154,7 @@ def overtake(forgery: Forgery, *, born_at: float, granted_at: float, asked_at: f
                 forgery.book("c", spec, tick, "elsewhere")
 
 
+@pytest.mark.parametrize("begins", [True, False])
 @pytest.mark.parametrize(
     ("born_at", "granted_at", "asked_at", "is_explained"),
     [
@@ -161,9 +165,15 @@ def overtake(forgery: Forgery, *, born_at: float, granted_at: float, asked_at: f
     ],
 )
 def test_a_tick_that_was_overtaken_by_a_newcomers(
-    forgery: Forgery, tmp_path: Path, born_at: float, granted_at: float, asked_at: float, is_explained: bool
+    forgery: Forgery,
+    tmp_path: Path,
+    begins: bool,
+    born_at: float,
+    granted_at: float,
+    asked_at: float,
+    is_explained: bool,
 ) -> None:
-    overtake(forgery, born_at=born_at, granted_at=granted_at, asked_at=asked_at)
+    overtake(forgery, born_at=born_at, granted_at=granted_at, asked_at=asked_at, begins=begins)
     report = forgery.report(tmp_path)
     unexplained = [breach for breach in report.breaches if breach.startswith("ticks unexplained")]
     assert (report.figures.get("  overtaken"), len(unexplained)) == (("1", 0) if is_explained else (None, 1))
