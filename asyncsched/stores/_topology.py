@@ -105,8 +105,10 @@ class Topology:
             except UndecidedError:
                 within /= 2
         named = [self._make(address) for address in self._members()]
-        self._former += named
-        return await self._first_answer(named, within)
+        try:
+            return await self._first_answer(named, within)
+        finally:
+            self._former += named  # not before: what is closed too early opens again
 
     async def _first_answer(self, servers: Sequence[Server], within: float) -> list[Range]:
         answer, *_ = await Poll(servers, _ask).answers(enough=1, within=within)
@@ -127,8 +129,7 @@ class Topology:
     async def close_former(self) -> None:
         """Close the ways to those that are primaries no more."""
         while self._former:
-            await self._former[-1].close()
-            self._former.pop()
+            await self._former.pop().close()
 
     async def close(self) -> None:
         """Close all ways."""

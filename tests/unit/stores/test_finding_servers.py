@@ -29,9 +29,11 @@ class FakeServer:
         self.answers = answers
         self.is_slow = False
         self.asked = self.closed = 0
+        self.asked_after_closing = False
 
     async def ask(self, _commands: Any) -> list[Any]:
         self.asked += 1
+        self.asked_after_closing |= self.closed > 0
         answer = self.answers.pop(0)
         if answer is None:
             await asyncio.Event().wait()
@@ -40,6 +42,7 @@ class FakeServer:
         return [answer]
 
     async def close(self) -> None:
+        await asyncio.sleep(0)
         self.closed += 1
 
 
@@ -255,6 +258,22 @@ async def test_what_is_known_is_not_asked_for_until_it_is_doubted(world: World) 
     await world.topology.close_former()
 
     assert [server.closed for server in world.made] == [1, 1, 0]
+
+
+async def test_ways_that_become_former_while_others_are_closed_are_closed_too(world: World) -> None:
+    """Two operations at once: each looks, and one cleans up while the other's members are being asked."""
+
+    async def clean_up() -> None:
+        for _ in range(5):
+            await world.topology.close_former()
+            await asyncio.sleep(0)
+
+    looks = [world.topology._ranges(0.2) for _ in range(3)]  # none waits for the other's answer at the first contact
+    await asyncio.gather(clean_up(), *looks, clean_up())
+    await world.topology.close_former()
+
+    assert [server.address for server in world.made] == [("seed", 1)] * 3
+    assert all(server.closed == 1 and not server.asked_after_closing for server in world.made)
 
 
 async def test_a_cluster_in_doubt_is_not_looked_at_all_the_time(world: World) -> None:
