@@ -34,6 +34,7 @@ SKIP_LEVELS = {
     SkipReason.OVERLAP: logging.WARNING,
     SkipReason.ELSEWHERE: logging.DEBUG,  # the normal fate of a tick on all nodes but one
     SkipReason.PAUSED: logging.DEBUG,  # pausing was logged
+    SkipReason.MAINTENANCE: logging.DEBUG,  # so was its beginning
     SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
     SkipReason.SHUTTING_DOWN: logging.INFO,
 }
@@ -250,6 +251,13 @@ class Ledger:
         kind = events.JobPaused if paused else events.JobResumed
         if self._bus.wants(kind):
             self._bus.emit(kind(at=self.now(), node=self.node, job=job))
+
+    def maintenance_was_set(self, is_on: bool) -> None:
+        """Book that this node has put the whole cluster into maintenance, or has ended that."""
+        self._logger.info("the maintenance of the cluster has %s", "begun" if is_on else "ended")
+        kind = events.MaintenanceBegan if is_on else events.MaintenanceEnded
+        if self._bus.wants(kind):
+            self._bus.emit(kind(at=self.now(), node=self.node))
 
     def paused_after_failures(self, job: str, failures: int, error: BaseException) -> None:
         """Book that a job was paused because its runs fail; ``error`` is the last one's."""

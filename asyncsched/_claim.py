@@ -108,6 +108,11 @@ class Claim:
         return is_known and self.state.job.is_on_one_server and not self.max_attempts
 
     @property
+    def rests_in_maintenance(self) -> bool:
+        """Whether it is not asked for while the cluster is in maintenance."""
+        return self.run.kind is not ClaimKind.TRIGGER and not self.state.job.runs_in_maintenance
+
+    @property
     def may_run_unguarded(self) -> bool:
         """Whether it runs although the store did not decide it, as its job wants: tried, and first on this node."""
         has_turn = self.has_lock or self.state.overlap_lock is None

@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncsched._claim import Claim, remember
-from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
+from asyncsched._grants import EVERY_JOB, ClaimAnswer, ClaimKind, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
@@ -182,6 +182,7 @@ class Claimer:
         ready, self._ready = self._ready[:MOST_AT_ONCE], self._ready[MOST_AT_ONCE:]
         if self._ready:
             self._wanted.set()
+        is_maintained = self._store.is_paused(EVERY_JOB)
         batch = []
         for claim in ready:
             lock = claim.state.overlap_lock
@@ -189,6 +190,8 @@ class Claimer:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
             elif claim.is_elsewhere:
                 self._skip_unasked(claim, SkipReason.ELSEWHERE)
+            elif is_maintained and claim.rests_in_maintenance:
+                self._give_up(claim, SkipReason.MAINTENANCE)
             elif lock is None or claim.has_lock:
                 batch.append(claim)
             elif lock.locked():

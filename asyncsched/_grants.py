@@ -24,6 +24,9 @@ from enum import StrEnum
 DEFAULT_LOCK_TTL = 600.0
 """Seconds after which a lock that nobody renews is free again."""
 
+EVERY_JOB = "*"
+"""Stands, among the names of paused jobs, for the maintenance of the whole cluster. It is no job's name."""
+
 
 class LockType(StrEnum):
     """The last part of a lock's key."""

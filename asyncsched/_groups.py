@@ -33,6 +33,7 @@ class GroupSettings(TypedDict, total=False):
     rerun_on_crash: int
     catch_up: Duration
     when_store_unavailable: str
+    even_in_maintenance: bool
     timeout: Duration
     retry: int | Mapping[str, object]
     pause_after_failures: int
@@ -43,7 +44,7 @@ class GroupSettings(TypedDict, total=False):
     on_skipped: HookFunction | tuple[HookFunction, ...]
 
 
-_FLAGS = ("on_one_server", "without_overlapping")
+_FLAGS = ("on_one_server", "without_overlapping", "even_in_maintenance")
 _HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped")
 
 

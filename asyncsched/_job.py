@@ -37,6 +37,7 @@ class Job(JobRuns):
         "_delay",
         "_grace",
         "_handler",
+        "_in_maintenance",
         "_invoke",
         "_lock_ttl",
         "_max_attempts",
@@ -52,6 +53,7 @@ class Job(JobRuns):
         self._trigger: Trigger | None = None
         self._plan: Plan | None = None
         self._immediate = self._one_server = self._no_overlap = self._frozen = False
+        self._in_maintenance = False
         self._delay: tuple[float, float, str | None] | None = None
         self._timezone: tzinfo | None = None
         self._lock_ttl: float | None = None
@@ -143,6 +145,12 @@ class Job(JobRuns):
             raise self._refusal(call, "the rule is 'skip' or 'run'")
         return self._policy("_unavailable", policy, call)
 
+    def even_in_maintenance(self) -> Job:
+        """Run also while the cluster is in maintenance (``Scheduler.maintenance``)."""
+        self._check_changeable("even_in_maintenance()")
+        self._in_maintenance = True
+        return self
+
     # What the engine and the curious read
 
     @property
@@ -207,6 +215,11 @@ class Job(JobRuns):
         return self._unavailable == "run"
 
     @property
+    def runs_in_maintenance(self) -> bool:
+        """Whether it runs also while the cluster is in maintenance."""
+        return self._in_maintenance
+
+    @property
     def policies(self) -> tuple[str, ...]:
         """The job's policies, as they are called."""
         words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
@@ -217,6 +230,7 @@ class Job(JobRuns):
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
         words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
+        words += ["even_in_maintenance"] * self._in_maintenance
         return (*words, *(self._of_run.words() if self._of_run is not None else ()))
 
     def __repr__(self) -> str:

@@ -53,6 +53,8 @@ class SkipReason(StrEnum):
     ELSEWHERE = "elsewhere"
     """Another node has it."""
     PAUSED = "paused"
+    MAINTENANCE = "maintenance"
+    """The cluster is in maintenance."""
     STORE_UNAVAILABLE = "store_unavailable"
     """The store could not decide in time: the tick does not run rather than perhaps run twice."""
     SHUTTING_DOWN = "shutting_down"

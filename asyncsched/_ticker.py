@@ -17,7 +17,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from asyncsched._clock import now_us
-from asyncsched._grants import ClaimKind
+from asyncsched._grants import EVERY_JOB, ClaimKind
 from asyncsched._misfire import coalesce
 from asyncsched._run import SkipReason
 from asyncsched._store_health import skew_of
@@ -159,6 +159,7 @@ class Ticker:
         """Start the ticks of plain jobs: first all is decided, then they start. Whatever a handler does in its first
         step, each job waits for its next tick by then."""
         late_us, is_paused, add = now - fire_us, self._store.is_paused, self.plain.add
+        is_maintained = is_paused(EVERY_JOB)
         ready: list[JobState] = []
         late: dict[int, list[JobState]] = {}
         for state in states:
@@ -178,6 +179,8 @@ class Ticker:
                 continue
             if is_paused(state.name):
                 self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
+            elif is_maintained and not state.job.runs_in_maintenance:
+                self._ledger.skipped(state, run_us, SkipReason.MAINTENANCE, ClaimKind.TICK)
             elif run_us == fire_us:
                 ready.append(state)
             else:

@@ -54,7 +54,7 @@ LAYERS = [
     ],
     ["_recovery", "_claim", "_patience", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
-    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
+    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_steering", "_scheduler"],
     # shells
     ["__init__", "testing"],
 ]
