@@ -37,6 +37,7 @@ SKIP_LEVELS = {
     SkipReason.MAINTENANCE: logging.DEBUG,  # so was its beginning
     SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
     SkipReason.SHUTTING_DOWN: logging.INFO,
+    SkipReason.FINISHED: logging.DEBUG,  # that the job gets no more fire times is said
 }
 RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
 """Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""

@@ -145,6 +145,7 @@ class Claim:
             retention(state.settings, self.gap_us) if has_tick else 0.0,
             state.remembered_us if self.is_tick and is_remembered else 0,
             self.max_attempts,
+            job.run_limit if self.is_tick else 0,
         )
 
     def lease(self, fence: int) -> Lease | None:

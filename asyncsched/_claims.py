@@ -54,6 +54,7 @@ SKIPS = {
     Verdict.PAUSED: SkipReason.PAUSED,
     Verdict.LOST_RECORD: SkipReason.STORE_UNAVAILABLE,
     Verdict.EXHAUSTED: SkipReason.ELSEWHERE,
+    Verdict.FINISHED: SkipReason.FINISHED,
 }
 TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED}
 """Verdicts that come with all that is known of the job's open ticks."""
@@ -75,6 +76,7 @@ class Claimer:
         recovery: Recovery,
         turns: Turns,
         put_back: Callable[[JobState, int], None],
+        finish: Callable[[JobState], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -86,6 +88,7 @@ class Claimer:
         self._turns = turns
         turns.settle = partial(self._give_up, reason=SkipReason.ELSEWHERE)
         self._put_back = put_back
+        self._finish = finish
         self._ready: list[Claim] = []
         self._undecided: set[Claim] = set()
         self._wanted = asyncio.Event()
@@ -262,6 +265,8 @@ class Claimer:
             self._ledger.record_was_lost(claim.run)
         if answer.verdict is Verdict.EXHAUSTED:
             self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
+        if answer.verdict is Verdict.FINISHED:
+            self._finish(claim.state)
         self._seal(claim)
         self._skip(claim, self._reason(claim, answer), wait=answer.wait or None)
 

@@ -105,6 +105,7 @@ class Engine:
             recovery=self.recovery,
             turns=self.turns,
             put_back=self._ticker.put_back,
+            finish=self._ticker.finish,
         )
         self._immediate: list[JobState] = []
         self._alarm = self._ticker.alarm

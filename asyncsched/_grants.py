@@ -10,7 +10,7 @@ Keys of one job, of which every store keeps an equivalent (``docs/cluster.md`` h
     schedule:jobLock:<job>:tick      record: the newest claimed tick; outlives every run
     schedule:jobLock:<job>:open      with ``rerun_on_crash``: the ticks that were granted and have not finished
     schedule:jobLock:<job>:run:<us>  with ``rerun_on_crash``: lease: whose run of that tick is in progress
-    schedule:job:<job>               state that outlives runs: pause, fence floor, newest granted tick
+    schedule:job:<job>               state that outlives runs: pause, fence floor, newest granted tick, number of ticks
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class ClaimRequest:
     """Newest tick of the job that this node has seen decided and whose record should still exist; 0: none."""
     max_attempts: int = 0
     """Most grants of one tick, if its runs are interrupted; 0: a tick is granted once, whatever becomes of its run."""
+    max_runs: int = 0
+    """Most ticks of the job that are granted, ever; 0: any number."""
 
 
 class Verdict(StrEnum):
@@ -99,6 +101,8 @@ class Verdict(StrEnum):
     """A key of the job holds something foreign; nothing was granted. ``detail`` says which."""
     EXHAUSTED = "exhausted"
     """The open tick was granted ``attempt`` times, the most that was asked for; it is open no more."""
+    FINISHED = "finished"
+    """As many ticks of the job were granted as its ``max_runs`` says; nothing was written."""
     UNDECIDED = "undecided"
     """No answer for this claim, while others got one: nothing is known, so ask again. ``detail`` says why."""
 

@@ -33,6 +33,7 @@ class GroupSettings(TypedDict, total=False):
     rerun_on_crash: int
     catch_up: Duration
     when_store_unavailable: str
+    max_runs: int
     even_in_maintenance: bool
     timeout: Duration
     retry: int | Mapping[str, object]

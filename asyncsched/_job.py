@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
 from asyncsched._job_runs import JobRuns
-from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
+from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, MOST_RUNS, JobSettings, checked_name
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
 from asyncsched.triggers._zones import zone
@@ -43,6 +43,7 @@ class Job(JobRuns):
         "_max_attempts",
         "_no_overlap",
         "_one_server",
+        "_run_limit",
         "_unavailable",
     )
 
@@ -59,6 +60,7 @@ class Job(JobRuns):
         self._lock_ttl: float | None = None
         self._grace: object = _UNSET
         self._max_attempts: int | None = None
+        self._run_limit: int | None = None
         self._catch_up: float | None = None
         self._unavailable: str | None = None
         self._of_run = None
@@ -145,6 +147,15 @@ class Job(JobRuns):
             raise self._refusal(call, "the rule is 'skip' or 'run'")
         return self._policy("_unavailable", policy, call)
 
+    def max_runs(self, runs: int) -> Job:
+        """Let ``runs`` ticks of the job run (1 or more), and then no more: of a job that the store guards, in the whole
+        cluster, over restarts; of any other, on each node from its start. Immediate and triggered runs, reruns and
+        retries do not count."""
+        call = f"max_runs({runs!r})"
+        if isinstance(runs, bool) or not isinstance(runs, int) or not 1 <= runs <= MOST_RUNS:
+            raise self._refusal(call, f"the rule is a whole number from 1 to {MOST_RUNS}")
+        return self._policy("_run_limit", runs, call)
+
     def even_in_maintenance(self) -> Job:
         """Run also while the cluster is in maintenance (``Scheduler.maintenance``)."""
         self._check_changeable("even_in_maintenance()")
@@ -215,6 +226,11 @@ class Job(JobRuns):
         return self._unavailable == "run"
 
     @property
+    def run_limit(self) -> int:
+        """How many of its ticks run; 0: any number."""
+        return self._run_limit or 0
+
+    @property
     def runs_in_maintenance(self) -> bool:
         """Whether it runs also while the cluster is in maintenance."""
         return self._in_maintenance
@@ -230,6 +246,7 @@ class Job(JobRuns):
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
         words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
+        words += [f"max_runs({self._run_limit})"] if self._run_limit else []
         words += ["even_in_maintenance"] * self._in_maintenance
         return (*words, *(self._of_run.words() if self._of_run is not None else ()))
 
@@ -256,6 +273,10 @@ class Job(JobRuns):
                 return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
         if self.runs_without_store and not self.is_guarded:
             return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
+        if self.runs_without_store and self._run_limit:
+            return "when_store_unavailable('run') and max_runs() exclude each other: without the store nobody counts"
+        if self._run_limit and self._trigger is None:
+            return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
         return None
 
     def freeze(self, defaults: JobSettings) -> JobSettings:

@@ -58,6 +58,8 @@ class SkipReason(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     """The store could not decide in time: the tick does not run rather than perhaps run twice."""
     SHUTTING_DOWN = "shutting_down"
+    FINISHED = "finished"
+    """The job has had all its ``max_runs``."""
 
 
 MOST_ERRORS = 100

@@ -78,6 +78,8 @@ class JobState:
     open: dict[int, Open] = field(default_factory=dict)
     open_until_us: int = 0
     """Instant of the wall clock."""
+    runs: int = 0
+    """How many ticks were granted while their number was limited."""
 
     def expire(self, now: Now) -> None:
         """Forget what has ended."""
@@ -123,6 +125,8 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
         return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
     if request.kind is ClaimKind.RERUN:
         return _decide_rerun(request, job, now)
+    if _is_counted(request) and job.runs >= request.max_runs:
+        return ClaimAnswer(Verdict.FINISHED, newest_us=newest)
     if ticking and request.tick_us > now.wall_us + AHEAD_US:
         return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now.wall_us) / 1e6, newest_us=newest)
     if recorded and _is_in_doubt(request, record, job):
@@ -208,6 +212,8 @@ def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
     locks = _locks_of(request)
     until = now.monotonic + request.lock_ttl
     job.locks.update((lock, Held(request.owner, job.fence, until)) for lock in locks)
+    if _is_counted(request):
+        job.runs += 1
     if request.tick_us in locks:
         _write_open(request, job, now)
     if LockType.SERVER not in locks:
@@ -256,6 +262,10 @@ def release(lease: Lease, job: JobState) -> tuple[bool, bool]:
     if lease.finished:
         del job.open[lease.tick_us]
     return freed, freed and not lease.finished
+
+
+def _is_counted(request: ClaimRequest) -> bool:
+    return request.max_runs > 0 and request.kind is ClaimKind.TICK
 
 
 def _kept_until_us(request: ClaimRequest, now: Now) -> int:

@@ -68,8 +68,9 @@ def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, c
 
 
 _terms_of = attrgetter(
-    "kind", "tick_us", "one_server", "no_overlap", "lock_ttl", "retain_for", "remembered_us", "max_attempts"
-)
+    "kind", "tick_us", "one_server", "no_overlap", "lock_ttl", "retain_for", "remembered_us", "max_attempts",
+    "max_runs",
+)  # fmt: skip
 """What is said once for all jobs that follow each other and have it in common: nearly everything, of ticks that are due
 together."""
 
@@ -105,6 +106,7 @@ def _begin_claims(runs: _Runs, request: ClaimRequest) -> Sequence[str]:
         milliseconds(request.retain_for),
         request.remembered_us,
         request.max_attempts,
+        request.max_runs,
     )
     suffixes: list[str] = []
     if "R" in flags:

@@ -50,6 +50,7 @@ CLAIM = st.fixed_dictionaries(
         "retain_for": st.sampled_from([2.0, 10.0]),
         "remembered_us": st.sampled_from([None, None, -2_000_000, -1_000_000, 0]),
         "max_attempts": st.sampled_from([0, 2, 3]),
+        "max_runs": st.sampled_from([0, 0, 1, 3]),
     }
 )
 LEASE = st.tuples(
