@@ -153,6 +153,16 @@ class Ledger:
             extra=self._ids(run),
         )
 
+    def superseded(self, run: Run) -> None:
+        """Book that a run is ended for a newer tick."""
+        self._logger.info(
+            "job=%s run=%s trace=%s is being cancelled: a newer tick takes its place",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            extra=self._ids(run),
+        )
+
     def lease_lost(self, run: Run, why: str) -> None:
         """Book that a run's lease has ended before it."""
         self._logger.error(

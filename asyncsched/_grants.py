@@ -77,6 +77,10 @@ class ClaimRequest:
     """Most grants of one tick, if its runs are interrupted; 0: a tick is granted once, whatever becomes of its run."""
     max_runs: int = 0
     """Most ticks of the job that are granted, ever; 0: any number."""
+    waits: bool = False
+    """Whether an ``OVERLAP`` leaves the tick as it is, to be asked for again when the run in progress has ended."""
+    cancels: bool = False
+    """Whether that run is asked to end."""
 
 
 class Verdict(StrEnum):
@@ -87,7 +91,8 @@ class Verdict(StrEnum):
     ELSEWHERE = "elsewhere"
     """The tick, or a newer one, or the immediate run, was claimed before."""
     OVERLAP = "overlap"
-    """A run of the job is in progress. A tick is consumed by this answer: nobody else will run it."""
+    """A run of the job is in progress. A tick is consumed by this answer, so nobody else will run it, unless it
+    ``waits``."""
     PAUSED = "paused"
     """The job is paused; nothing was written."""
     EARLY = "early"
@@ -141,12 +146,16 @@ class Lease:
     """With the lock ``RUN``: the tick that it belongs to."""
     finished: bool = False
     """With the lock ``RUN``, on release: the tick's run has come to its own end, so nobody runs it again."""
+    cancellable: bool = False
+    """With the lock ``OVERLAP``: its renewal is to tell whether a newer tick asks its run to end."""
 
 
 class Renewal(StrEnum):
     """What became of a lease when it was renewed."""
 
     HELD = "held"
+    UNWANTED = "unwanted"
+    """Held, and a newer tick asks its run to end."""
     SUPERSEDED = "superseded"
     """A newer tick has been claimed and the lease was only ``server``: the run goes on, without a lease."""
     LOST = "lost"

@@ -25,7 +25,7 @@ class GroupSettings(TypedDict, total=False):
     """
 
     on_one_server: bool
-    without_overlapping: bool
+    without_overlapping: bool | str
     random_delay: tuple[Duration, Duration] | tuple[Duration, Duration, str]
     timezone: str | tzinfo
     lock_ttl: Duration
@@ -147,7 +147,9 @@ class _GroupJob(Job):
 
 
 def _apply(job: Job, policy: str, value: object) -> None:
-    if policy in _FLAGS:
+    if policy == "without_overlapping" and isinstance(value, str):
+        job.without_overlapping(value)
+    elif policy in _FLAGS:
         if not isinstance(value, bool):
             raise ConfigurationError(f"{policy}={value!r}: the rule is True or False")
         if value:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 _UNSET = object()
+SKIP, QUEUE_ONE, CANCEL_RUNNING = OVERLAP_POLICIES = ("skip", "queue_one", "cancel_running")
 
 
 class Job(JobRuns):
@@ -41,8 +42,8 @@ class Job(JobRuns):
         "_invoke",
         "_lock_ttl",
         "_max_attempts",
-        "_no_overlap",
         "_one_server",
+        "_overlap",
         "_run_limit",
         "_unavailable",
     )
@@ -53,7 +54,8 @@ class Job(JobRuns):
         self._invoke: Invoke | None = None
         self._trigger: Trigger | None = None
         self._plan: Plan | None = None
-        self._immediate = self._one_server = self._no_overlap = self._frozen = False
+        self._immediate = self._one_server = self._frozen = False
+        self._overlap: str | None = None
         self._in_maintenance = False
         self._delay: tuple[float, float, str | None] | None = None
         self._timezone: tzinfo | None = None
@@ -84,11 +86,18 @@ class Job(JobRuns):
         self._one_server = True
         return self
 
-    def without_overlapping(self) -> Job:
-        """Never have two runs of the job in progress, neither in this process nor in the cluster."""
-        self._check_changeable("without_overlapping()")
-        self._no_overlap = True
-        return self
+    def without_overlapping(self, policy: str = "skip") -> Job:
+        """Never have two runs of the job in progress, neither in this process nor in the cluster.
+
+        Args:
+            policy: what becomes of a tick that comes due while one is. ``"skip"``: it is skipped. ``"queue_one"``: the
+                newest one waits, at most its ``misfire_grace``, and runs when that run has ended. ``"cancel_running"``:
+                the same, and that run is cancelled. Needs ``on_one_server()``.
+        """
+        call = f"without_overlapping({'' if policy == SKIP else repr(policy)})"
+        if policy not in OVERLAP_POLICIES:
+            raise self._refusal(call, f"the rule is {' or '.join(map(repr, OVERLAP_POLICIES))}")
+        return self._policy("_overlap", policy, call)
 
     def random_delay(self, min: Duration, max: Duration, *, seed: str | None = None) -> Job:  # noqa: A002
         """Wait before each run, after its tick is claimed: uniformly from ``min`` to ``max`` seconds, drawn per run.
@@ -193,12 +202,22 @@ class Job(JobRuns):
     @property
     def is_without_overlapping(self) -> bool:
         """Whether two runs are never in progress at once."""
-        return self._no_overlap
+        return self._overlap is not None
+
+    @property
+    def waits_for_running(self) -> bool:
+        """Whether a tick that comes due while a run is in progress waits for its end."""
+        return self._overlap in (QUEUE_ONE, CANCEL_RUNNING)
+
+    @property
+    def cancels_running(self) -> bool:
+        """Whether it ends that run."""
+        return self._overlap == CANCEL_RUNNING
 
     @property
     def is_guarded(self) -> bool:
         """Whether the store is asked before a run."""
-        return self._one_server or self._no_overlap
+        return self._one_server or self._overlap is not None
 
     @property
     def delay(self) -> tuple[float, float] | None:
@@ -239,7 +258,8 @@ class Job(JobRuns):
     def policies(self) -> tuple[str, ...]:
         """The job's policies, as they are called."""
         words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
-        words += ["without_overlapping"] * self._no_overlap
+        if self._overlap is not None:
+            words.append("without_overlapping" if self._overlap == SKIP else f"without_overlapping({self._overlap!r})")
         if self._delay is not None:
             seed = ", seed='tick'" if self.is_delay_seeded else ""
             words.append(f"random_delay({self._delay[0]:g}, {self._delay[1]:g}{seed})")
@@ -273,6 +293,12 @@ class Job(JobRuns):
                 return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
         if self.runs_without_store and not self.is_guarded:
             return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
+        if self.runs_without_store and self.waits_for_running:
+            return f"when_store_unavailable('run') and without_overlapping({self._overlap!r}) exclude each other"
+        if self.cancels_running and not self._one_server:
+            return "without_overlapping('cancel_running') needs on_one_server(): each node would end the others' runs"
+        if self.cancels_running and self._max_attempts:
+            return "without_overlapping('cancel_running') and rerun_on_crash() exclude each other"
         if self.runs_without_store and self._run_limit:
             return "when_store_unavailable('run') and max_runs() exclude each other: without the store nobody counts"
         if self._run_limit and self._trigger is None:

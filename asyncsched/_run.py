@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     """It had not ended within the job's ``timeout``, and was cancelled."""
     CANCELLED = "cancelled"
-    """Cancelled by a stop, or by itself."""
+    """Cancelled by a stop, by itself, or for a newer tick (``without_overlapping("cancel_running")``)."""
     LOCK_LOST = "lock_lost"
     """Its lease ended before it did: another node may have started the next run."""
     SKIPPED = "skipped"

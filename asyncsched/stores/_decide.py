@@ -78,6 +78,8 @@ class JobState:
     open: dict[int, Open] = field(default_factory=dict)
     open_until_us: int = 0
     """Instant of the wall clock."""
+    unwanted: int = 0
+    """The fence of the run that a newer tick asked to end last; 0: none was."""
     runs: int = 0
     """How many ticks were granted while their number was limited."""
 
@@ -134,8 +136,17 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     if LockType.START in _locks_of(request) and LockType.START in job.locks:
         return ClaimAnswer(Verdict.ELSEWHERE)
     if request.no_overlap and LockType.OVERLAP in job.locks:
-        return _consume(request, job, now, Verdict.OVERLAP) if recorded else ClaimAnswer(Verdict.OVERLAP)
+        return _meet(request, job, now, newest if recorded else None)
     return _grant(request, job, now)
+
+
+def _meet(request: ClaimRequest, job: JobState, now: Now, newest: int | None) -> ClaimAnswer:
+    """Answer a claim that meets a run in progress; ``newest`` is ``None`` if no record says which ticks are decided."""
+    if request.cancels:
+        job.unwanted = job.locks[LockType.OVERLAP].fence
+    if newest is None or request.waits:
+        return ClaimAnswer(Verdict.OVERLAP, newest_us=newest or 0)
+    return _consume(request, job, now, Verdict.OVERLAP)
 
 
 def _decide_rerun(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
@@ -246,7 +257,8 @@ def renew(lease: Lease, job: JobState, now: Now) -> Renewal:
         return Renewal.SUPERSEDED
     for lock in locks - lost:
         job.locks[lock].until = now.monotonic + lease.lock_ttl
-    return Renewal.HELD
+    is_unwanted = lease.cancellable and LockType.OVERLAP in locks and job.unwanted == lease.fence
+    return Renewal.UNWANTED if is_unwanted else Renewal.HELD
 
 
 def release(lease: Lease, job: JobState) -> tuple[bool, bool]:

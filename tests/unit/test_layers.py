@@ -52,7 +52,7 @@ LAYERS = [
         "_failures",
         "_monitors",
     ],
-    ["_recovery", "_claim", "_patience", "_turns", "_claims", "_ticker", "_guide", "_engine"],
+    ["_recovery", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_steering", "_scheduler"],
     # shells

@@ -3,7 +3,8 @@
 -- KEYS    for each job, in this order, only those that its flags name:
 --           state     always    hash: paused, fence (the floor: the newest fence ever granted), tick (the newest
 --                               tick ever granted: what is left if the record is lost, or has expired), runs (how
---                               many ticks were granted with max_runs)
+--                               many ticks were granted with max_runs), cancel (the fence of the run that a newer
+--                               tick asked to end last)
 --           tick      flag R    hash: tick, run, fence, granted ("1" granted, "0" consumed by an overlap,
 --                               "-1" consumed because the record of earlier ticks was lost)
 --           server    flag R    string "<owner>|<fence>"
@@ -17,7 +18,8 @@
 --         then for each run of jobs of which the same is asked eight, and the owner for each job:
 --           number of jobs,
 --           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
---           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap),
+--           interrupted; X: an open tick again; Q: nothing, only a question; O: no overlap;
+--           W: a tick that meets a run in progress waits; C: and asks that to end),
 --           tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts,
 --           max_runs (0: any number)
 -- Answer  now_us; a string with a letter for each job; then for each job with the letter "?" four. The letters:
@@ -293,7 +295,8 @@ local function decide(job)
   if job.record_key and is_in_doubt(job) then return consume_lost(job) end
   if job.start then return 'elsewhere', 0, 0 end
   if job.overlap then
-    if not job.record_key then return 'overlap', 0, 0 end
+    if job.cancelling then call('HSET', job.state_key, 'cancel', format('%.0f', job.overlap_fence)) end
+    if job.waiting or not job.record_key then return 'overlap', 0, job.newest end
     write_record(job, format('%.0f', job.record_fence or job.floor), OVERLAPPED)
     return 'overlap', 0, job.tick
   end
@@ -328,6 +331,7 @@ local function take_terms(arg)
   job.again = find(flags, 'X', 1, true)
   job.asking = find(flags, 'Q', 1, true)
   job.alone = find(flags, 'O', 1, true)
+  job.waiting, job.cancelling = find(flags, 'W', 1, true), find(flags, 'C', 1, true)
   job.tick_text = ARGV[arg + 1]
   job.tick = tonumber(job.tick_text)
   job.lock_ttl_ms = ARGV[arg + 2]
