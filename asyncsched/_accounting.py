@@ -34,8 +34,10 @@ SKIP_LEVELS = {
     SkipReason.OVERLAP: logging.WARNING,
     SkipReason.ELSEWHERE: logging.DEBUG,  # the normal fate of a tick on all nodes but one
     SkipReason.PAUSED: logging.DEBUG,  # pausing was logged
+    SkipReason.MAINTENANCE: logging.DEBUG,  # so was its beginning
     SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
     SkipReason.SHUTTING_DOWN: logging.INFO,
+    SkipReason.FINISHED: logging.DEBUG,  # that the job gets no more fire times is said
 }
 RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
 """Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""
@@ -151,6 +153,16 @@ class Ledger:
             extra=self._ids(run),
         )
 
+    def superseded(self, run: Run) -> None:
+        """Book that a run is ended for a newer tick."""
+        self._logger.info(
+            "job=%s run=%s trace=%s is being cancelled: a newer tick takes its place",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            extra=self._ids(run),
+        )
+
     def lease_lost(self, run: Run, why: str) -> None:
         """Book that a run's lease has ended before it."""
         self._logger.error(
@@ -250,6 +262,13 @@ class Ledger:
         kind = events.JobPaused if paused else events.JobResumed
         if self._bus.wants(kind):
             self._bus.emit(kind(at=self.now(), node=self.node, job=job))
+
+    def maintenance_was_set(self, is_on: bool) -> None:
+        """Book that this node has put the whole cluster into maintenance, or has ended that."""
+        self._logger.info("the maintenance of the cluster has %s", "begun" if is_on else "ended")
+        kind = events.MaintenanceBegan if is_on else events.MaintenanceEnded
+        if self._bus.wants(kind):
+            self._bus.emit(kind(at=self.now(), node=self.node))
 
     def paused_after_failures(self, job: str, failures: int, error: BaseException) -> None:
         """Book that a job was paused because its runs fail; ``error`` is the last one's."""

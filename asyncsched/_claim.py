@@ -8,7 +8,8 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING
 
-from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType
+from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType, Verdict
+from asyncsched._run import SkipReason
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from asyncsched._run import Run
     from asyncsched.protocols import Timer
 
+SKIPS = {
+    Verdict.ELSEWHERE: SkipReason.ELSEWHERE,
+    Verdict.OVERLAP: SkipReason.OVERLAP,
+    Verdict.PAUSED: SkipReason.PAUSED,
+    Verdict.LOST_RECORD: SkipReason.STORE_UNAVAILABLE,
+    Verdict.EXHAUSTED: SkipReason.ELSEWHERE,
+    Verdict.FINISHED: SkipReason.FINISHED,
+}
+TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED}
+"""Verdicts that come with all that is known of the job's open ticks."""
 WEEK = 7 * 86_400.0
 LOCKS: dict[tuple[bool, ...], tuple[LockType, ...]] = {
     wanted: tuple(
@@ -107,6 +118,16 @@ class Claim:
         return is_known and self.state.job.is_on_one_server and not self.max_attempts
 
     @property
+    def waits(self) -> bool:
+        """Whether it is a tick that waits for the end of a run in progress."""
+        return self.is_tick and self.state.job.waits_for_running
+
+    @property
+    def rests_in_maintenance(self) -> bool:
+        """Whether it is not asked for while the cluster is in maintenance."""
+        return self.run.kind is not ClaimKind.TRIGGER and not self.state.job.runs_in_maintenance
+
+    @property
     def may_run_unguarded(self) -> bool:
         """Whether it runs although the store did not decide it, as its job wants: tried, and first on this node."""
         has_turn = self.has_lock or self.state.overlap_lock is None
@@ -122,7 +143,7 @@ class Claim:
         state, run, job = self.state, self.run, self.state.job
         is_remembered = now <= state.remembered_until
         has_tick = run.kind is ClaimKind.TICK
-        return ClaimRequest(  # by position: one is made for each claim
+        request = ClaimRequest(  # by position: one is made for each claim
             run.job,
             ClaimKind.RERUN if self.rerun else run.kind,
             f"{run.node}:{run.run_id}",
@@ -133,7 +154,11 @@ class Claim:
             retention(state.settings, self.gap_us) if has_tick else 0.0,
             state.remembered_us if self.is_tick and is_remembered else 0,
             self.max_attempts,
+            job.run_limit if self.is_tick else 0,
         )
+        if self.waits:
+            request.waits, request.cancels = True, job.cancels_running
+        return request
 
     def lease(self, fence: int) -> Lease | None:
         """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
@@ -152,4 +177,6 @@ class Claim:
     def _lease_of(self, locks: tuple[LockType, ...], fence: int) -> Lease:
         request = self.request
         assert request is not None  # nothing is held, or may be, before the first request
-        return Lease(request.job, request.owner, fence, locks, request.lock_ttl, request.tick_us)
+        lease = Lease(request.job, request.owner, fence, locks, request.lock_ttl, request.tick_us)
+        lease.cancellable = self.state.job.cancels_running
+        return lease

@@ -22,9 +22,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asyncsched._claim import Claim, remember
-from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
+from asyncsched._claim import SKIPS, TELLING, Claim, remember
+from asyncsched._grants import EVERY_JOB, ClaimAnswer, ClaimKind, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
+from asyncsched._queue import Queue
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
 
@@ -48,15 +49,6 @@ LONGEST_EARLY_WAIT = 0.5
 """Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
 meanwhile."""
 
-SKIPS = {
-    Verdict.ELSEWHERE: SkipReason.ELSEWHERE,
-    Verdict.OVERLAP: SkipReason.OVERLAP,
-    Verdict.PAUSED: SkipReason.PAUSED,
-    Verdict.LOST_RECORD: SkipReason.STORE_UNAVAILABLE,
-    Verdict.EXHAUSTED: SkipReason.ELSEWHERE,
-}
-TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED}
-"""Verdicts that come with all that is known of the job's open ticks."""
 WON, UNDECIDED = Verdict.WON, Verdict.UNDECIDED  # to look up a member of an enum costs several times as much
 
 
@@ -75,6 +67,7 @@ class Claimer:
         recovery: Recovery,
         turns: Turns,
         put_back: Callable[[JobState, int], None],
+        finish: Callable[[JobState], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -86,8 +79,10 @@ class Claimer:
         self._turns = turns
         turns.settle = partial(self._give_up, reason=SkipReason.ELSEWHERE)
         self._put_back = put_back
+        self._finish = finish
         self._ready: list[Claim] = []
         self._undecided: set[Claim] = set()
+        self._queue = Queue(clock, executor, self._make_ready)
         self._wanted = asyncio.Event()
         self._closing = False
 
@@ -116,6 +111,8 @@ class Claimer:
         state.claims.append(claim)
         if claim.is_tick:
             self._replace_older_ticks(state.claims)
+        elif state.claims[0] in self._queue.claims and run.kind is not ClaimKind.TICK:
+            self._skip_unasked(claim, SkipReason.OVERLAP)
         elif run.kind is ClaimKind.TRIGGER:  # the one that it waits for may be tried for an hour
             give_up = partial(self._give_up, claim, SkipReason.STORE_UNAVAILABLE)
             claim.timer = self._clock.call_later(TRIGGER_PATIENCE, give_up)
@@ -165,6 +162,8 @@ class Claimer:
         if claim.timer is not None:
             claim.timer.cancel()
         claim.timer = None
+        if self._queue.claims:
+            self._queue.claims.discard(claim)
         self._ready.append(claim)
         self._wanted.set()
 
@@ -182,6 +181,7 @@ class Claimer:
         ready, self._ready = self._ready[:MOST_AT_ONCE], self._ready[MOST_AT_ONCE:]
         if self._ready:
             self._wanted.set()
+        is_maintained = self._store.is_paused(EVERY_JOB)
         batch = []
         for claim in ready:
             lock = claim.state.overlap_lock
@@ -189,15 +189,24 @@ class Claimer:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
             elif claim.is_elsewhere:
                 self._skip_unasked(claim, SkipReason.ELSEWHERE)
+            elif is_maintained and claim.rests_in_maintenance:
+                self._give_up(claim, SkipReason.MAINTENANCE)
             elif lock is None or claim.has_lock:
                 batch.append(claim)
             elif lock.locked():
-                self._skip_unasked(claim, SkipReason.OVERLAP)
+                self._wait_or_skip(claim)
             else:
                 await lock.acquire()  # it is free, so this does not yield to anyone who might take it first
                 claim.has_lock = True
                 batch.append(claim)
         return batch
+
+    def _wait_or_skip(self, claim: Claim) -> None:
+        """Let a tick wait for the end of the run that is in progress here, if it may."""
+        if claim.waits and not self._is_over(claim):
+            self._queue.wait_here(claim)
+        else:
+            self._give_up(claim, SkipReason.OVERLAP)
 
     async def _ask(self, batch: list[Claim]) -> None:
         now = self._clock.time()
@@ -252,10 +261,16 @@ class Claimer:
                 raise SchedulerError(f"the store gave an unknown verdict: {unknown!r}")
 
     def _skip_decided(self, claim: Claim, answer: ClaimAnswer) -> None:
+        if answer.verdict is Verdict.OVERLAP and claim.waits:
+            self._queue.claims.add(claim)
+            self._try_again(claim, backoff(claim.tries))
+            return
         if answer.verdict is Verdict.LOST_RECORD:
             self._ledger.record_was_lost(claim.run)
         if answer.verdict is Verdict.EXHAUSTED:
             self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
+        if answer.verdict is Verdict.FINISHED:
+            self._finish(claim.state)
         self._seal(claim)
         self._skip(claim, self._reason(claim, answer), wait=answer.wait or None)
 
@@ -302,6 +317,8 @@ class Claimer:
         return claim.give_up_at is not None and self._clock.monotonic() >= claim.give_up_at
 
     def _give_up(self, claim: Claim, reason: SkipReason) -> None:
+        if reason is SkipReason.STORE_UNAVAILABLE and claim in self._queue.claims:
+            reason = SkipReason.OVERLAP
         runs_anyway = reason is SkipReason.STORE_UNAVAILABLE and claim.may_run_unguarded
         self._let_go(claim, runs_anyway=runs_anyway)
         if runs_anyway:
@@ -350,6 +367,7 @@ class Claimer:
 
     def _close(self, claim: Claim) -> None:
         self._undecided.discard(claim)
+        self._queue.claims.discard(claim)
         if claim.decided is not None:
             claim.decided.set()
         claims = claim.state.claims

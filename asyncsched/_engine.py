@@ -18,7 +18,7 @@ from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
-from asyncsched._grants import ClaimKind
+from asyncsched._grants import EVERY_JOB, ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lazy import LazyModule
@@ -105,6 +105,7 @@ class Engine:
             recovery=self.recovery,
             turns=self.turns,
             put_back=self._ticker.put_back,
+            finish=self._ticker.finish,
         )
         self._immediate: list[JobState] = []
         self._alarm = self._ticker.alarm
@@ -198,7 +199,7 @@ class Engine:
 
     def _siblings(self) -> list[asyncio.Future[None]]:
         lives = [
-            self.claimer.claiming(),
+            self._claiming(),
             self.keeper.renewing(),
             self.keeper.releasing(),
             self.recovery.surveying(),
@@ -207,6 +208,11 @@ class Engine:
         if self._store.refresh_interval is not None:
             lives.append(self._health.refreshing(self._store.refresh_interval, self._alarm.set))
         return [asyncio.ensure_future(life) for life in lives]
+
+    async def _claiming(self) -> None:
+        await self._health.has_looked.wait()  # a node that starts amid maintenance has to know of it
+        self._alarm.set()  # immediate runs of plain jobs have waited for that too
+        await self.claimer.claiming()
 
     async def _turn_until_stopped(self) -> None:
         while not self._stopping:
@@ -219,7 +225,9 @@ class Engine:
 
     def _turn(self) -> None:
         """Hand over everything that is due."""
-        immediate, self._immediate = self._immediate, []
+        immediate: list[JobState] = []
+        if self._health.has_looked.is_set():
+            immediate, self._immediate = self._immediate, []
         for state in immediate:
             if not state.retired:
                 now = now_us(self._clock)
@@ -233,12 +241,20 @@ class Engine:
         run = self.executor.new_run(state, kind, fire_us)
         if state.job.is_guarded:
             return run, self.claimer.submit(state, run, late_by=(now - fire_us) / 1e6, next_us=state.next_us)
-        if self._store.is_paused(run.job):
-            run.end(Outcome.SKIPPED, skip_reason=SkipReason.PAUSED)
-            self._ledger.skipped(state, fire_us, SkipReason.PAUSED, kind)
-        else:
+        reason = self._reason_to_skip(state, kind)
+        if reason is None:
             self.executor.start(state, run)
+        else:
+            run.end(Outcome.SKIPPED, skip_reason=reason)
+            self._ledger.skipped(state, fire_us, reason, kind)
         return run, None
+
+    def _reason_to_skip(self, state: JobState, kind: ClaimKind) -> SkipReason | None:
+        """Return why a run of a plain job that is no tick does not start, if it does not."""
+        if self._store.is_paused(state.name):
+            return SkipReason.PAUSED
+        is_resting = kind is ClaimKind.START and not state.job.runs_in_maintenance
+        return SkipReason.MAINTENANCE if is_resting and self._store.is_paused(EVERY_JOB) else None
 
     def _rerun(self, state: JobState, fire_us: int) -> None:
         """Claim a tick again whose run was interrupted."""
@@ -258,6 +274,7 @@ class Engine:
         """Start no new ticks, and drain."""
         self._stopping = True
         self._alarm.set()
+        self._health.has_looked.set()  # nobody needs to know any more
 
     def hurry(self) -> None:
         """Stop without waiting for active runs."""

@@ -22,6 +22,7 @@ from asyncsched._clock import sleep, wait_until_set
 from asyncsched._grants import ClaimKind
 from asyncsched._run import Outcome, Run, SkipReason, enter_run, run_in
 from asyncsched._tasks import is_being_cancelled
+from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -67,6 +68,8 @@ class Executor:
         self._starts_at: dict[Run, float] = {}
         self._draining = False
         self.active: dict[Run, JobState] = {}
+        self.on_freed: Callable[[JobState], None] = lambda _: None
+        """Told of a job whose run has ended, if it must not overlap and something is being claimed. Others set it."""
 
     def new_run(self, state: JobState, kind: ClaimKind, fire_us: int) -> Run:
         """Return a run that has not begun."""
@@ -108,6 +111,8 @@ class Executor:
         held = None
         if lease is not None:
             held = self._keeper.hold(lease, sent_at, lambda why: self._lose(run, why))
+            if lease.cancellable:
+                held.on_unwanted = lambda: self._supersede(run)
         self._spawn(state, run, self._carry_out(state, run, held, granted=True))
 
         def end_if_never_begun(_: object) -> None:
@@ -203,6 +208,8 @@ class Executor:
             self._keeper.drop(held, finished=finished)
         if state.overlap_lock is not None:
             state.overlap_lock.release()
+            if state.claims:
+                self.on_freed(state)
         if state.job.max_attempts and not finished:
             self._left_open(state, run.fire_us)
 
@@ -235,6 +242,17 @@ class Executor:
     def _lose(self, run: Run, why: str) -> None:
         self._ledger.lease_lost(run, why)
         self._ask_to_end(run, Outcome.LOCK_LOST)
+
+    def supersede(self, state: JobState) -> None:
+        """End the runs of a job, for a newer tick."""
+        for run in [run for run, of in self.active.items() if of is state]:
+            self._supersede(run)
+
+    def _supersede(self, run: Run) -> None:
+        if run.asked_to_end is None and run.outcome is None:
+            run.with_side().is_superseded = True
+            self._ledger.superseded(run)
+            self._ask_to_end(run, Outcome.CANCELLED)
 
     def _ask_to_end(self, run: Run, outcome: Outcome) -> None:
         if run.asked_to_end is None or outcome is Outcome.LOCK_LOST:
@@ -297,8 +315,13 @@ def _raise(error: BaseException) -> None:
 
 def _settle(run: Run) -> None:
     """Give a run that others had a say in, or whose handler was not started, the outcome that this means."""
+    is_superseded = run.side is not None and run.side.is_superseded
     if run.asked_to_end in (Outcome.LOCK_LOST, Outcome.TIMED_OUT):
         run.end(run.asked_to_end)
+    elif is_superseded and run.started_us:
+        run.end(Outcome.CANCELLED, SchedulerError("a newer tick has taken its place"))
+    elif is_superseded:
+        run.end(Outcome.SKIPPED, skip_reason=SkipReason.OVERLAP)
     elif run.outcome is None and not run.started_us:
         run.end(Outcome.SKIPPED, skip_reason=SkipReason.SHUTTING_DOWN)
     elif run.outcome is None:

@@ -10,7 +10,7 @@ Keys of one job, of which every store keeps an equivalent (``docs/cluster.md`` h
     schedule:jobLock:<job>:tick      record: the newest claimed tick; outlives every run
     schedule:jobLock:<job>:open      with ``rerun_on_crash``: the ticks that were granted and have not finished
     schedule:jobLock:<job>:run:<us>  with ``rerun_on_crash``: lease: whose run of that tick is in progress
-    schedule:job:<job>               state that outlives runs: pause, fence floor, newest granted tick
+    schedule:job:<job>               state that outlives runs: pause, fence floor, newest granted tick, number of ticks
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from enum import StrEnum
 
 DEFAULT_LOCK_TTL = 600.0
 """Seconds after which a lock that nobody renews is free again."""
+
+EVERY_JOB = "*"
+"""Stands, among the names of paused jobs, for the maintenance of the whole cluster. It is no job's name."""
 
 
 class LockType(StrEnum):
@@ -74,6 +77,12 @@ class ClaimRequest:
     means that the store must know the job: where it does not, the tick is in doubt."""
     max_attempts: int = 0
     """Most grants of one tick, if its runs are interrupted; 0: a tick is granted once, whatever becomes of its run."""
+    max_runs: int = 0
+    """Most ticks of the job that are granted, ever; 0: any number."""
+    waits: bool = False
+    """Whether an ``OVERLAP`` leaves the tick as it is, to be asked for again when the run in progress has ended."""
+    cancels: bool = False
+    """Whether that run is asked to end."""
 
 
 class Verdict(StrEnum):
@@ -84,7 +93,8 @@ class Verdict(StrEnum):
     ELSEWHERE = "elsewhere"
     """The tick, or a newer one, or the immediate run, was claimed before."""
     OVERLAP = "overlap"
-    """A run of the job is in progress. A tick is consumed by this answer: nobody else will run it."""
+    """A run of the job is in progress. A tick is consumed by this answer, so nobody else will run it, unless it
+    ``waits``."""
     PAUSED = "paused"
     """The job is paused; nothing was written."""
     EARLY = "early"
@@ -98,6 +108,8 @@ class Verdict(StrEnum):
     """A key of the job holds something foreign; nothing was granted. ``detail`` says which."""
     EXHAUSTED = "exhausted"
     """The open tick was granted ``attempt`` times, the most that was asked for; it is open no more."""
+    FINISHED = "finished"
+    """As many ticks of the job were granted as its ``max_runs`` says; nothing was written."""
     UNDECIDED = "undecided"
     """No answer for this claim, while others got one: nothing is known, so ask again. ``detail`` says why."""
 
@@ -136,12 +148,16 @@ class Lease:
     """With the lock ``RUN``: the tick that it belongs to."""
     finished: bool = False
     """With the lock ``RUN``, on release: the tick's run has come to its own end, so nobody runs it again."""
+    cancellable: bool = False
+    """With the lock ``OVERLAP``: its renewal is to tell whether a newer tick asks its run to end."""
 
 
 class Renewal(StrEnum):
     """What became of a lease when it was renewed."""
 
     HELD = "held"
+    UNWANTED = "unwanted"
+    """Held, and a newer tick asks its run to end."""
     SUPERSEDED = "superseded"
     """A newer tick has been claimed and the lease was only ``server``: the run goes on, without a lease."""
     LOST = "lost"

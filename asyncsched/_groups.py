@@ -25,7 +25,7 @@ class GroupSettings(TypedDict, total=False):
     """
 
     on_one_server: bool
-    without_overlapping: bool
+    without_overlapping: bool | str
     random_delay: tuple[Duration, Duration] | tuple[Duration, Duration, str]
     timezone: str | tzinfo
     lock_ttl: Duration
@@ -33,6 +33,8 @@ class GroupSettings(TypedDict, total=False):
     rerun_on_crash: int
     catch_up: Duration
     when_store_unavailable: str
+    max_runs: int
+    even_in_maintenance: bool
     timeout: Duration
     retry: int | Mapping[str, object]
     pause_after_failures: int
@@ -43,7 +45,7 @@ class GroupSettings(TypedDict, total=False):
     on_skipped: HookFunction | tuple[HookFunction, ...]
 
 
-_FLAGS = ("on_one_server", "without_overlapping")
+_FLAGS = ("on_one_server", "without_overlapping", "even_in_maintenance")
 _HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped")
 
 
@@ -145,7 +147,9 @@ class _GroupJob(Job):
 
 
 def _apply(job: Job, policy: str, value: object) -> None:
-    if policy in _FLAGS:
+    if policy == "without_overlapping" and isinstance(value, str):
+        job.without_overlapping(value)
+    elif policy in _FLAGS:
         if not isinstance(value, bool):
             raise ConfigurationError(f"{policy}={value!r}: the rule is True or False")
         if value:

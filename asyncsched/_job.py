@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
 from asyncsched._job_runs import JobRuns
-from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
+from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, MOST_RUNS, JobSettings, checked_name
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
 from asyncsched.triggers._zones import zone
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 _UNSET = object()
+SKIP, QUEUE_ONE, CANCEL_RUNNING = OVERLAP_POLICIES = ("skip", "queue_one", "cancel_running")
 
 
 class Job(JobRuns):
@@ -37,11 +38,13 @@ class Job(JobRuns):
         "_delay",
         "_grace",
         "_handler",
+        "_in_maintenance",
         "_invoke",
         "_lock_ttl",
         "_max_attempts",
-        "_no_overlap",
         "_one_server",
+        "_overlap",
+        "_run_limit",
         "_unavailable",
     )
 
@@ -51,12 +54,15 @@ class Job(JobRuns):
         self._invoke: Invoke | None = None
         self._trigger: Trigger | None = None
         self._plan: Plan | None = None
-        self._immediate = self._one_server = self._no_overlap = self._frozen = False
+        self._immediate = self._one_server = self._frozen = False
+        self._overlap: str | None = None
+        self._in_maintenance = False
         self._delay: tuple[float, float, str | None] | None = None
         self._timezone: tzinfo | None = None
         self._lock_ttl: float | None = None
         self._grace: object = _UNSET
         self._max_attempts: int | None = None
+        self._run_limit: int | None = None
         self._catch_up: float | None = None
         self._unavailable: str | None = None
         self._of_run = None
@@ -80,11 +86,18 @@ class Job(JobRuns):
         self._one_server = True
         return self
 
-    def without_overlapping(self) -> Job:
-        """Never have two runs of the job in progress, neither in this process nor in the cluster."""
-        self._check_changeable("without_overlapping()")
-        self._no_overlap = True
-        return self
+    def without_overlapping(self, policy: str = "skip") -> Job:
+        """Never have two runs of the job in progress, neither in this process nor in the cluster.
+
+        Args:
+            policy: what becomes of a tick that comes due while one is. ``"skip"``: it is skipped. ``"queue_one"``: the
+                newest one waits, at most its ``misfire_grace``, and runs when that run has ended. ``"cancel_running"``:
+                the same, and that run is cancelled. Needs ``on_one_server()``.
+        """
+        call = f"without_overlapping({'' if policy == SKIP else repr(policy)})"
+        if policy not in OVERLAP_POLICIES:
+            raise self._refusal(call, f"the rule is {' or '.join(map(repr, OVERLAP_POLICIES))}")
+        return self._policy("_overlap", policy, call)
 
     def random_delay(self, min: Duration, max: Duration, *, seed: str | None = None) -> Job:  # noqa: A002
         """Wait before each run, after its tick is claimed: uniformly from ``min`` to ``max`` seconds, drawn per run.
@@ -143,6 +156,21 @@ class Job(JobRuns):
             raise self._refusal(call, "the rule is 'skip' or 'run'")
         return self._policy("_unavailable", policy, call)
 
+    def max_runs(self, runs: int) -> Job:
+        """Let ``runs`` ticks of the job run (1 or more), and then no more: of a job that the store guards, in the whole
+        cluster, over restarts; of any other, on each node from its start. Immediate and triggered runs, reruns and
+        retries do not count."""
+        call = f"max_runs({runs!r})"
+        if isinstance(runs, bool) or not isinstance(runs, int) or not 1 <= runs <= MOST_RUNS:
+            raise self._refusal(call, f"the rule is a whole number from 1 to {MOST_RUNS}")
+        return self._policy("_run_limit", runs, call)
+
+    def even_in_maintenance(self) -> Job:
+        """Run also while the cluster is in maintenance (``Scheduler.maintenance``)."""
+        self._check_changeable("even_in_maintenance()")
+        self._in_maintenance = True
+        return self
+
     # What the engine and the curious read
 
     @property
@@ -174,12 +202,22 @@ class Job(JobRuns):
     @property
     def is_without_overlapping(self) -> bool:
         """Whether two runs are never in progress at once."""
-        return self._no_overlap
+        return self._overlap is not None
+
+    @property
+    def waits_for_running(self) -> bool:
+        """Whether a tick that comes due while a run is in progress waits for its end."""
+        return self._overlap in (QUEUE_ONE, CANCEL_RUNNING)
+
+    @property
+    def cancels_running(self) -> bool:
+        """Whether it ends that run."""
+        return self._overlap == CANCEL_RUNNING
 
     @property
     def is_guarded(self) -> bool:
         """Whether the store is asked before a run."""
-        return self._one_server or self._no_overlap
+        return self._one_server or self._overlap is not None
 
     @property
     def delay(self) -> tuple[float, float] | None:
@@ -207,16 +245,29 @@ class Job(JobRuns):
         return self._unavailable == "run"
 
     @property
+    def run_limit(self) -> int:
+        """How many of its ticks run; 0: any number."""
+        return self._run_limit or 0
+
+    @property
+    def runs_in_maintenance(self) -> bool:
+        """Whether it runs also while the cluster is in maintenance."""
+        return self._in_maintenance
+
+    @property
     def policies(self) -> tuple[str, ...]:
         """The job's policies, as they are called."""
         words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
-        words += ["without_overlapping"] * self._no_overlap
+        if self._overlap is not None:
+            words.append("without_overlapping" if self._overlap == SKIP else f"without_overlapping({self._overlap!r})")
         if self._delay is not None:
             seed = ", seed='tick'" if self.is_delay_seeded else ""
             words.append(f"random_delay({self._delay[0]:g}, {self._delay[1]:g}{seed})")
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
         words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
+        words += [f"max_runs({self._run_limit})"] if self._run_limit else []
+        words += ["even_in_maintenance"] * self._in_maintenance
         return (*words, *(self._of_run.words() if self._of_run is not None else ()))
 
     def __repr__(self) -> str:
@@ -242,6 +293,16 @@ class Job(JobRuns):
                 return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
         if self.runs_without_store and not self.is_guarded:
             return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
+        if self.runs_without_store and self.waits_for_running:
+            return f"when_store_unavailable('run') and without_overlapping({self._overlap!r}) exclude each other"
+        if self.cancels_running and not self._one_server:
+            return "without_overlapping('cancel_running') needs on_one_server(): each node would end the others' runs"
+        if self.cancels_running and self._max_attempts:
+            return "without_overlapping('cancel_running') and rerun_on_crash() exclude each other"
+        if self.runs_without_store and self._run_limit:
+            return "when_store_unavailable('run') and max_runs() exclude each other: without the store nobody counts"
+        if self._run_limit and self._trigger is None:
+            return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
         return None
 
     def freeze(self, defaults: JobSettings) -> JobSettings:

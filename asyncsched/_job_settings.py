@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LEAST_LOCK_TTL = 1.0
 """Seconds. A shorter lease could not be renewed safely: one renewal alone may take as long to be answered."""
+MOST_RUNS = 10**12
+"""Of ``max_runs``: far below what a store can count."""
 LONGEST_CATCH_UP = 7 * 86_400.0
 """Seconds. The record of a job's newest tick is kept for at least so long; what is older cannot be told from never."""
 

@@ -85,7 +85,8 @@ class JobState:
         self.name = job.name
         self.handler, self.invoke = job.handler, job.invoke
         self.delay = job.delay
-        self.grid = job.trigger if type(job.trigger) is Every else None
+        is_counted = job.run_limit and not job.is_guarded  # here, not in the store: what is quick does not look
+        self.grid = job.trigger if type(job.trigger) is Every and not is_counted else None
         self._step = None if self.grid is not None or job.trigger is None else stepper(job.trigger)
         self.entry: int | None = None
         self.next_us: int | None = None

@@ -36,6 +36,8 @@ LONGEST_INTERVAL = 20.0
 EARLY_SHARE = 0.1
 """Share of its interval by which a lease is renewed early, to be renewed together with others: many leases of many ages
 cost ten calls an interval, not one each."""
+HEARING_INTERVAL = 1.0
+"""Seconds between renewals at most of a lease whose holder may be asked to end: that is heard with a renewal."""
 RETRY_INTERVAL = 1.0
 """Seconds between tries of a renewal that was not answered."""
 RELEASE_BACKOFF = (0.1, 2.0)
@@ -72,6 +74,8 @@ class HeldLease:
     """Monotonic seconds."""
     renew_at: float
     """Monotonic seconds; infinite while a renewal is under way."""
+    on_unwanted: Callable[[], None] | None = None
+    """Told, perhaps more than once, that a newer tick asks the holder to end."""
 
 
 class PendingRelease(NamedTuple):
@@ -108,6 +112,8 @@ class LeaseKeeper:
     def hold(self, lease: Lease, sent_at: float, on_lost: Callable[[str], None]) -> HeldLease:
         """Take charge of a lease that was asked for at ``sent_at`` (monotonic seconds)."""
         trusted_for, interval = _windows(lease.lock_ttl)  # the second is always the shorter one
+        if lease.cancellable:
+            interval = min(interval, HEARING_INTERVAL)
         held = HeldLease(lease, on_lost, sent_at + trusted_for, sent_at + interval)
         self._held.add(held)
         self.on_held(lease.lock_ttl)
@@ -200,10 +206,13 @@ class LeaseKeeper:
     def _renewed(self, held: HeldLease, answer: Renewal, sent_at: float) -> None:
         if held not in self._held:
             return  # dropped while the renewal was under way
-        if answer is Renewal.HELD:
+        if answer in (Renewal.HELD, Renewal.UNWANTED):
             ttl = held.lease.lock_ttl
+            interval = renewal_interval(ttl)
             held.valid_until = sent_at + trust_window(ttl)
-            self._renew_again(held, sent_at + renewal_interval(ttl))
+            self._renew_again(held, sent_at + (min(interval, HEARING_INTERVAL) if held.lease.cancellable else interval))
+            if answer is Renewal.UNWANTED and held.on_unwanted is not None:
+                held.on_unwanted()
         elif answer is Renewal.SUPERSEDED:
             self._held.discard(held)
         elif answer is Renewal.UNDECIDED:

@@ -50,11 +50,13 @@ def _is_amount(value: object) -> bool:
 class RunSide:
     """What only few runs need, made when one first does."""
 
-    __slots__ = ("channel", "progress", "tell_at")
+    __slots__ = ("channel", "is_superseded", "progress", "tell_at")
 
     def __init__(self) -> None:
         self.channel: object = None
         """What the two sides of a protocol handler tell each other."""
+        self.is_superseded = False
+        """Whether a newer tick has ended the run."""
         self.progress: Progress | None = None
         self.tell_at = 0.0
         """Monotonic seconds before which no further event tells the progress."""

@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     """It had not ended within the job's ``timeout``, and was cancelled."""
     CANCELLED = "cancelled"
-    """Cancelled by a stop, or by itself."""
+    """Cancelled by a stop, by itself, or for a newer tick (``without_overlapping("cancel_running")``)."""
     LOCK_LOST = "lock_lost"
     """Its lease ended before it did: another node may have started the next run."""
     SKIPPED = "skipped"
@@ -53,9 +53,13 @@ class SkipReason(StrEnum):
     ELSEWHERE = "elsewhere"
     """Another node has it."""
     PAUSED = "paused"
+    MAINTENANCE = "maintenance"
+    """The cluster is in maintenance."""
     STORE_UNAVAILABLE = "store_unavailable"
     """The store could not decide in time: the tick does not run rather than perhaps run twice."""
     SHUTTING_DOWN = "shutting_down"
+    FINISHED = "finished"
+    """The job has had all its ``max_runs``."""
 
 
 MOST_ERRORS = 100

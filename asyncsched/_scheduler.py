@@ -18,14 +18,14 @@ from asyncsched._clock import SystemClock
 from asyncsched._durations import Duration, seconds
 from asyncsched._events import EventBus
 from asyncsched._grants import DEFAULT_LOCK_TTL
-from asyncsched._groups import JobAdder
 from asyncsched._instants import from_us
 from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
 from asyncsched._lazy import LazyModule
 from asyncsched._logs import SafeLogger
 from asyncsched._registry import Registry
-from asyncsched._run import Run, current_run, new_id
+from asyncsched._run import current_run, new_id
 from asyncsched._signals import answered
+from asyncsched._steering import Steering
 from asyncsched.exceptions import ConfigurationError, SchedulerError
 from asyncsched.stores import make_store
 from asyncsched.triggers._zones import zone
@@ -45,7 +45,7 @@ else:
     events = LazyModule("asyncsched.events")
 
 
-class Scheduler(JobAdder):
+class Scheduler(Steering):
     """A scheduler of periodic jobs inside an asyncio service.
 
     Args:
@@ -280,53 +280,7 @@ class Scheduler(JobAdder):
             return new_id()
         return value
 
-    # Steering
-
-    async def trigger(self, name: str) -> Run:
-        """Start a run of the job now and return it when it has started, or was skipped.
-
-        It respects pause and overlap guards, has no random delay, is not a tick and leaves the tick record alone.
-
-        Raises:
-            UnknownJobError: no job has this name.
-            SchedulerError: the scheduler does not run.
-        """
-        job = self.get_job(name)
-        if self._engine is None or self._engine.is_stopping:
-            raise SchedulerError(f"trigger({name!r}): the scheduler does not run")
-        self._registry.adopt_newcomers()
-        if (missing := job.missing()) is not None:
-            raise ConfigurationError(f"job {name!r}: {missing}")
-        return await self._engine.trigger(name)
-
-    async def pause(self, name: str) -> None:
-        """Start no runs of the job on any node, within 2 s, until ``resume``; active ones go on. It survives restarts.
-
-        Raises:
-            UnknownJobError: no job has this name.
-            StoreUnavailableError: the store did not take it; nothing can be said of what the nodes do.
-        """
-        await self._set_paused(name, True)
-
-    async def resume(self, name: str) -> None:
-        """Undo ``pause``.
-
-        Raises:
-            UnknownJobError: no job has this name.
-            StoreUnavailableError: the store did not take it; nothing can be said of what the nodes do.
-        """
-        await self._set_paused(name, False)
-        if self._engine is not None:
-            self._engine.forget_failures(name)
-
-    async def _set_paused(self, name: str, paused: bool) -> None:
-        self.get_job(name)
-        try:
-            await self._store.set_paused(name, paused)
-        finally:
-            if self._engine is None:
-                await self._store.close()
-        self._ledger.pause_was_set(name, paused)
+    # What it tells of itself
 
     def subscribe(self, callback: Callable[[Any], object], *event_types: type[events.Event]) -> Callable[[], None]:
         """Call ``callback`` (a plain or an async function) for each event of the given types; none: for all.
@@ -340,8 +294,6 @@ class Scheduler(JobAdder):
             ConfigurationError: ``callback`` cannot be called, or a type is no event type.
         """
         return self._bus.subscribe(callback, *event_types)
-
-    # What it tells of itself
 
     def snapshot(self) -> Snapshot:
         """Return what the scheduler is doing, as one frozen value."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from asyncsched._grants import EVERY_JOB
 from asyncsched._instants import from_us
 from asyncsched._progress import Progress
 from asyncsched._run import Outcome, Run
@@ -64,6 +65,8 @@ class Snapshot:
     """Empty while idle."""
     taken_at: datetime
     store_available: bool
+    maintenance: bool
+    """Whether the cluster is in maintenance, as far as this node knows."""
     clock_skew: float | None
     """Seconds by which the node's wall clock is ahead of the store's (negative: behind); ``None``: not known yet."""
     jobs: tuple[JobSnapshot, ...]
@@ -82,6 +85,7 @@ def snapshot_of(
         node="" if engine is None else engine.node,
         taken_at=ledger.now(),
         store_available=engine is None or not engine.outage.is_on,
+        maintenance=store.is_paused(EVERY_JOB),
         clock_skew=skew_of(clock, store),
         jobs=tuple(job_snapshot(job, states.get(job.name), store) for job in jobs),
         active=() if engine is None else tuple(map(run_snapshot, engine.executor.active)),

@@ -5,6 +5,7 @@ Each of these is said once when it begins, and once when it ends.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from asyncsched._clock import sleep
@@ -40,6 +41,10 @@ class StoreHealth:
         self._bus = bus
         self._skew_was_said = False
         self.outage = Outage(clock, self._lost, self._recovered)
+        self.has_looked = asyncio.Event()
+        """Whether the store was asked once what is paused, if it has to be asked at all."""
+        if store.refresh_interval is None:
+            self.has_looked.set()
 
     async def refreshing(self, interval: float, on_refreshed: Callable[[], None]) -> None:
         """Refresh the store every ``interval`` seconds, for ever."""
@@ -54,6 +59,7 @@ class StoreHealth:
                     self._logger.warning("the store is not safe: %s", what)
                 self._look_at_skew()
                 on_refreshed()  # the store's clock may have been learnt, or corrected
+            self.has_looked.set()
             await sleep(self._clock, interval)
 
     def _look_at_skew(self) -> None:

@@ -17,7 +17,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from asyncsched._clock import now_us
-from asyncsched._grants import ClaimKind
+from asyncsched._grants import EVERY_JOB, ClaimKind
 from asyncsched._misfire import coalesce
 from asyncsched._run import SkipReason
 from asyncsched._store_health import skew_of
@@ -25,7 +25,7 @@ from asyncsched._timeline import Timeline
 from asyncsched.triggers._answers import LAST_US
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
@@ -72,6 +72,8 @@ class Ticker:
         """Set when there is something to do for the next turn."""
         self.plain: Timeline[JobState] = Timeline()
         self.guarded: Timeline[JobState] = Timeline()
+        self._left: dict[JobState, int] = {}
+        """How many ticks are left of plain jobs with ``max_runs``: the store counts those of the others."""
         self._backlog: deque[tuple[int, Iterator[JobState]]] = deque()
         """Plain jobs that are out of their timeline, but whose tick was not looked at yet."""
         self._timer: Timer | None = None
@@ -84,6 +86,8 @@ class Ticker:
         """Wait for the job's first tick from ``now`` on (us)."""
         if self._store.time() is not None:
             state.decided_us = now - self._lag_us()  # what lies before is not this job's, should both clocks step back
+        if state.job.run_limit and not state.job.is_guarded:
+            self._left[state] = state.job.run_limit
         if state.step is not None:
             self._set_next(state, self._step(state, now))
             if state.next_us is None:
@@ -92,6 +96,21 @@ class Ticker:
     def forget(self, state: JobState) -> None:
         """Wait for no tick of the job any more."""
         self._timeline(state).remove(state)
+        self._left.pop(state, None)
+
+    def finish(self, state: JobState) -> None:
+        """Wait for no tick of a job any more that has had all its runs."""
+        if state.next_us is not None:
+            self._set_next(state, None)
+            self._logger.info("job=%s gets no more fire times: it has had its %d runs", state.name, state.job.run_limit)
+
+    def _use_up(self, states: Iterable[JobState]) -> None:
+        """Count the ticks of plain jobs that start, of those that have not any number of them."""
+        for state in states:
+            if state.grid is None and state in self._left:
+                self._left[state] -= 1
+                if not self._left[state]:
+                    self.finish(state)
 
     def put_back(self, state: JobState, fire_us: int) -> None:
         """Wait for the tick ``fire_us`` by the store's clock: it came due, but by that it had not. Unless that was
@@ -159,6 +178,7 @@ class Ticker:
         """Start the ticks of plain jobs: first all is decided, then they start. Whatever a handler does in its first
         step, each job waits for its next tick by then."""
         late_us, is_paused, add = now - fire_us, self._store.is_paused, self.plain.add
+        is_maintained = is_paused(EVERY_JOB)
         ready: list[JobState] = []
         late: dict[int, list[JobState]] = {}
         for state in states:
@@ -178,10 +198,14 @@ class Ticker:
                 continue
             if is_paused(state.name):
                 self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
+            elif is_maintained and not state.job.runs_in_maintenance:
+                self._ledger.skipped(state, run_us, SkipReason.MAINTENANCE, ClaimKind.TICK)
             elif run_us == fire_us:
                 ready.append(state)
             else:
                 late.setdefault(run_us, []).append(state)
+        if self._left:
+            self._use_up(chain(ready, *late.values()))
         self._executor.start_ticks(ready, fire_us)
         for late_fire_us, late_states in late.items():
             self._executor.start_ticks(late_states, late_fire_us)

@@ -22,6 +22,8 @@ __all__ = [
     "LateGrantReleased",
     "LeaseLost",
     "LoopBlocked",
+    "MaintenanceBegan",
+    "MaintenanceEnded",
     "PausedAfterFailures",
     "RerunsExhausted",
     "RunEnded",
@@ -61,6 +63,16 @@ class SchedulerStopped(Event):
 
     unfinished: tuple[str, ...]
     """Names of the jobs whose handlers would not end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceBegan(Event):
+    """This node put the whole cluster into maintenance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceEnded(Event):
+    """This node ended the maintenance of the whole cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,11 +96,14 @@ class Store(Protocol):
         ...
 
     def is_paused(self, job: str) -> bool:
-        """Return whether the job is paused, as of the last ``refresh`` or ``set_paused``."""
+        """Return whether the job is paused, as of the last ``refresh`` or ``set_paused``.
+
+        ``*``, which is no job's name, stands for the maintenance of the whole cluster: claims do not look at that.
+        """
         ...
 
     async def set_paused(self, job: str, paused: bool) -> None:
-        """Pause or resume a job for every node, until further notice."""
+        """Pause or resume a job, or ``*``, for every node, until further notice."""
         ...
 
     async def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:

@@ -78,6 +78,10 @@ class JobState:
     open: dict[int, Open] = field(default_factory=dict)
     open_until_us: int = 0
     """Instant of the wall clock."""
+    unwanted: int = 0
+    """The fence of the run that a newer tick asked to end last; 0: none was."""
+    runs: int = 0
+    """How many ticks were granted while their number was limited."""
 
     def expire(self, now: Now) -> None:
         """Forget what has ended."""
@@ -95,25 +99,29 @@ class JobState:
 def decide(request: ClaimRequest, job: JobState, now: Now, *, paused: bool) -> ClaimAnswer:
     """Decide one claim, and change the job's state accordingly."""
     before = job.open.get(request.tick_us)
-    answer = _verdict(request, job, now, paused)
+    answer = _survey(request, job, now) if request.kind is ClaimKind.SURVEY else _verdict(request, job, now, paused)
     if not request.max_attempts:
         return answer
     entry = job.open.get(request.tick_us, before)  # an exhausted tick is open no more, but was granted so often
     return replace(answer, attempt=0 if entry is None else entry.attempt, open_us=tuple(sorted(job.open)))
 
 
+def _survey(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
+    if not request.one_server:
+        return ClaimAnswer(Verdict.ELSEWHERE)
+    newest = _newest(request, job.record, job)
+    if job.record is None and not job.granted_us:
+        _consume_lost(request, job, now)  # from now on it is known
+    return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest)
+
+
 def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> ClaimAnswer:
     ticking = request.kind is ClaimKind.TICK
-    asking = request.kind is ClaimKind.SURVEY
-    recorded = (ticking or asking) and request.one_server
+    recorded = ticking and request.one_server
     record = job.record if recorded else None
     newest = _newest(request, record, job) if recorded else 0
     mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
 
-    if asking:
-        if recorded and record is None and not job.granted_us:
-            _consume_lost(request, job, now)  # from now on it is known
-        return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest)
     if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(_locks_of(request)):
         return _repeat_grant(request, job, now, newest)
     if mine and record:
@@ -125,6 +133,8 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
         return ClaimAnswer(Verdict.PAUSED, newest_us=newest)
     if request.kind is ClaimKind.RERUN:
         return _decide_rerun(request, job, now)
+    if _is_counted(request) and job.runs >= request.max_runs:
+        return ClaimAnswer(Verdict.FINISHED, newest_us=newest)
     if ticking and request.tick_us > now.wall_us + AHEAD_US:
         return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now.wall_us) / 1e6, newest_us=newest)
     if recorded and _is_in_doubt(request, record, job):
@@ -132,8 +142,17 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     if LockType.START in _locks_of(request) and LockType.START in job.locks:
         return ClaimAnswer(Verdict.ELSEWHERE)
     if request.no_overlap and LockType.OVERLAP in job.locks:
-        return _consume(request, job, now, Verdict.OVERLAP) if recorded else ClaimAnswer(Verdict.OVERLAP)
+        return _meet(request, job, now, newest if recorded else None)
     return _grant(request, job, now)
+
+
+def _meet(request: ClaimRequest, job: JobState, now: Now, newest: int | None) -> ClaimAnswer:
+    """Answer a claim that meets a run in progress; ``newest`` is ``None`` if no record says which ticks are decided."""
+    if request.cancels:
+        job.unwanted = job.locks[LockType.OVERLAP].fence
+    if newest is None or request.waits:
+        return ClaimAnswer(Verdict.OVERLAP, newest_us=newest or 0)
+    return _consume(request, job, now, Verdict.OVERLAP)
 
 
 def _decide_rerun(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
@@ -210,6 +229,8 @@ def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
     locks = _locks_of(request)
     until = now.monotonic + request.lock_ttl
     job.locks.update((lock, Held(request.owner, job.fence, until)) for lock in locks)
+    if _is_counted(request):
+        job.runs += 1
     if request.tick_us in locks:
         _write_open(request, job, now)
     if LockType.SERVER not in locks:
@@ -242,7 +263,8 @@ def renew(lease: Lease, job: JobState, now: Now) -> Renewal:
         return Renewal.SUPERSEDED
     for lock in locks - lost:
         job.locks[lock].until = now.monotonic + lease.lock_ttl
-    return Renewal.HELD
+    is_unwanted = lease.cancellable and LockType.OVERLAP in locks and job.unwanted == lease.fence
+    return Renewal.UNWANTED if is_unwanted else Renewal.HELD
 
 
 def release(lease: Lease, job: JobState) -> tuple[bool, bool]:
@@ -258,6 +280,10 @@ def release(lease: Lease, job: JobState) -> tuple[bool, bool]:
     if lease.finished:
         del job.open[lease.tick_us]
     return freed, freed and not lease.finished
+
+
+def _is_counted(request: ClaimRequest) -> bool:
+    return request.max_runs > 0 and request.kind is ClaimKind.TICK
 
 
 def _kept_until_us(request: ClaimRequest, now: Now) -> int:

@@ -3,7 +3,7 @@
     <prefix>schedule:jobLock:<job>:<lock type>   server, overlap, start: strings; tick, open: hashes
     <prefix>schedule:jobLock:<job>:run:<tick>    string
     <prefix>schedule:job:<job>                   hash: paused, fence
-    <prefix>schedule:jobs:paused                 set of the paused jobs' names
+    <prefix>schedule:jobs:paused                 set of the paused jobs' names, and ``*`` in maintenance
     <prefix>schedule:jobs:handed                 set of ticks whose run was interrupted by a clean stop
     <prefix>schedule:jobs:nodes                  sorted set of the nodes that are there
 

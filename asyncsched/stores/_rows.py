@@ -64,11 +64,22 @@ class Job:
                 raise CorruptError(f"table {table} holds something foreign for it") from None
         self.state.expire(now)
 
-    def read_state(self, latest: int, fence: object, granted_us: object, until_us: object, paused: object) -> None:
+    def read_state(
+        self,
+        latest: int,
+        fence: object,
+        granted_us: object,
+        until_us: object,
+        paused: object,
+        runs: object,
+        unwanted: object,
+    ) -> None:
         self.state.fence = _number(fence, LARGEST - 1)
         self.state.granted_us = _number(granted_us, latest)
         self.state.open_until_us = _number(until_us)
         self.paused = _number(paused, 1) == 1
+        self.state.runs = _number(runs)
+        self.state.unwanted = _number(unwanted)
 
     def read_record(
         self, latest: int, tick_us: object, run: object, fence: object, verdict: object, until_us: object
@@ -93,7 +104,7 @@ class Job:
 
     def _rows_now(self) -> Iterable[tuple[tuple[str, Row], Row]]:
         name, state, record = self._name, self.state, self.state.record
-        kept = (state.fence, state.granted_us, state.open_until_us, int(self.paused))
+        kept = (state.fence, state.granted_us, state.open_until_us, int(self.paused), state.runs, state.unwanted)
         if any(kept):
             yield ("jobs", (name,)), (name, *kept)
         if record is not None:

@@ -1,7 +1,8 @@
 """Owns the tables of a SQLite file, the statements on them, and whether a file is one of ours.
 
-    jobs    what outlives a job's runs: the newest fence, the newest tick ever granted, whether it is paused; and until
-            when its open ticks are kept
+    jobs    what outlives a job's runs: the newest fence, the newest tick ever granted, whether it is paused; until when
+            its open ticks are kept; with ``max_runs``, how many ticks were granted; and, with
+            ``without_overlapping("cancel_running")``, the fence of the run that was asked to end last
     ticks   the newest decided tick of a job, and what was answered to whom
     locks   who holds what, by the lock's type; ``run:<tick>`` for the lease of one tick's run
     open    with ``rerun_on_crash``: the ticks that were granted and have not finished
@@ -50,6 +51,10 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE TABLE boot (id TEXT NOT NULL)
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN runs INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN unwanted INTEGER NOT NULL DEFAULT 0
+    """,
 )
 """What brings a file from each version to the next. Only ever add to the end."""
 
@@ -64,7 +69,7 @@ class Table(NamedTuple):
 
 
 TABLES = {
-    "jobs": Table(("job",), ("fence", "granted_us", "open_until_us", "paused")),
+    "jobs": Table(("job",), ("fence", "granted_us", "open_until_us", "paused", "runs", "unwanted")),
     "ticks": Table(("job",), ("tick_us", "run", "fence", "verdict", "until_us")),
     "locks": Table(("job", "lock"), ("owner", "fence", "until_us")),
     "open": Table(("job", "tick_us"), ("attempt", "owner")),

@@ -27,7 +27,7 @@ AHEAD_US = 5_000
 nodes; a node whose clock is wrong is told to wait instead."""
 
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
-_RENEWALS = {"h": Renewal.HELD, "s": Renewal.SUPERSEDED, "l": Renewal.LOST}
+_RENEWALS = {"h": Renewal.HELD, "u": Renewal.UNWANTED, "s": Renewal.SUPERSEDED, "l": Renewal.LOST}
 
 Call = tuple[list[str], list[str | int]]
 """KEYS and ARGV of one script call."""
@@ -68,8 +68,9 @@ def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, c
 
 
 _terms_of = attrgetter(
-    "kind", "tick_us", "one_server", "no_overlap", "lock_ttl", "retain_for", "remembered_us", "max_attempts"
-)
+    "kind", "tick_us", "one_server", "no_overlap", "lock_ttl", "retain_for", "remembered_us", "max_attempts",
+    "max_runs", "waits", "cancels",
+)  # fmt: skip
 """What is said once for all jobs that follow each other and have it in common: nearly everything, of ticks that are due
 together."""
 
@@ -105,6 +106,7 @@ def _begin_claims(runs: _Runs, request: ClaimRequest) -> Sequence[str]:
         milliseconds(request.retain_for),
         request.remembered_us,
         request.max_attempts,
+        request.max_runs,
     )
     suffixes: list[str] = []
     if "R" in flags:
@@ -122,7 +124,9 @@ def _flags(request: ClaimRequest) -> str:
     """Return what ``claim.lua`` is to do, as its head says."""
     kind, on_one_server = _KINDS[request.kind]
     flags = kind + (on_one_server if request.one_server else "") + ("A" if request.max_attempts else "")
-    return flags + "O" if request.no_overlap else flags
+    if not request.no_overlap:
+        return flags
+    return flags + "O" + ("W" if request.waits else "") + ("C" if request.cancels else "")
 
 
 _KINDS = {
@@ -219,11 +223,13 @@ def renew_call(keys: Keys, leases: Sequence[Lease]) -> Call:
             suffixes = _begin_renewals(runs, lease)
         runs.add(f"{lease.owner}|{lease.fence}")
         names += keys.locks(lease.job, suffixes)
+        if _is_heard(lease):
+            names.append(keys.state(lease.job))
     runs.end()
     return names, argv
 
 
-_renewed_terms_of = attrgetter("locks", "lock_ttl", "tick_us")
+_renewed_terms_of = attrgetter("locks", "lock_ttl", "tick_us", "cancellable")
 
 
 def _begin_renewals(runs: _Runs, lease: Lease) -> Sequence[str]:
@@ -238,8 +244,14 @@ def _begin_renewals(runs: _Runs, lease: Lease) -> Sequence[str]:
     if LockType.SERVER in lease.locks:
         flags += "R"
         suffixes += (suffix(LockType.SERVER), suffix(LockType.TICK))
+    if _is_heard(lease):
+        flags += "C"
     runs.begin(flags, milliseconds(lease.lock_ttl))
     return suffixes
+
+
+def _is_heard(lease: Lease) -> bool:
+    return lease.cancellable and LockType.OVERLAP in lease.locks
 
 
 def renewals(reply: object, leases: Sequence[Lease]) -> list[Renewal]:

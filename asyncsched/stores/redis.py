@@ -25,7 +25,7 @@ from redis.asyncio import RedisCluster
 
 from asyncsched._clock import boottime
 from asyncsched._durations import seconds
-from asyncsched._grants import ClaimAnswer, Renewal, Verdict
+from asyncsched._grants import EVERY_JOB, ClaimAnswer, Renewal, Verdict
 from asyncsched.exceptions import StoreUnavailableError
 from asyncsched.stores import _handover, _questions, _urls, _wire
 from asyncsched.stores._cluster import ClusterLink
@@ -174,7 +174,7 @@ class RedisStore:
             StoreUnavailableError: it may or may not be done, on a Cluster perhaps by half; to repeat it is harmless.
         """
         async with self._link.deciding(f"{'pause' if paused else 'resume'} job {job!r}"):
-            if self._link.is_cluster:
+            if job == EVERY_JOB or self._link.is_cluster:
                 await self._pause_in_steps(job, paused)
             else:
                 call: _wire.Call = ([self._keys.state(job), self._keys.paused], [job, "1" if paused else "0"])
@@ -184,11 +184,12 @@ class RedisStore:
 
     async def _pause_in_steps(self, job: str, paused: bool) -> None:
         """Do what ``pause.lua`` does where a job and the index are in different slots: the job, which claims look at,
-        comes first."""
+        comes first. ``EVERY_JOB`` stands in the index only."""
         state, index = self._keys.state(job), self._keys.paused
         of_job: Command = ("HSET", state, "paused", "1") if paused else ("HDEL", state, "paused")
         of_index: Command = ("SADD" if paused else "SREM", index, job)
-        await self._all_of((state, of_job), _place_of, _questions.command)
+        if job != EVERY_JOB:
+            await self._all_of((state, of_job), _place_of, _questions.command)
         await self._all_of((index, of_index), _place_of, _questions.command)
 
     async def _all_of(self, item: Any, place: Place[Any], ask: Ask[Any, object]) -> None:

@@ -50,6 +50,9 @@ CLAIM = st.fixed_dictionaries(
         "retain_for": st.sampled_from([2.0, 10.0]),
         "remembered_us": st.sampled_from([None, None, -2_000_000, -1_000_000, 0]),
         "max_attempts": st.sampled_from([0, 2, 3]),
+        "max_runs": st.sampled_from([0, 0, 1, 3]),
+        "waits": st.booleans(),
+        "cancels": st.booleans(),
     }
 )
 LEASE = st.tuples(
@@ -66,6 +69,7 @@ LEASE = st.tuples(
             (SERVER, RUN, OVERLAP),
         ]
     ),
+    st.booleans(),
     st.booleans(),
 )
 STEP = st.one_of(
@@ -116,11 +120,14 @@ class Both:
             for request, answer in zip(requests, answers, strict=True)
         ]
 
-    def _leases(self, drawn: list[tuple[int, tuple[Any, ...], bool]]) -> list[Lease]:
+    def _leases(self, drawn: list[tuple[int, tuple[Any, ...], bool, bool]]) -> list[Lease]:
         if not self.grants:
             return []
-        chosen = [(self.grants[-1 - index % len(self.grants)], locks, finished) for index, locks, finished in drawn]
-        return [replace(grant, locks=locks, finished=finished) for grant, locks, finished in chosen]
+        chosen = [(self.grants[-1 - index % len(self.grants)], *drawn_for_it) for index, *drawn_for_it in drawn]
+        return [
+            replace(grant, locks=locks, finished=finished, cancellable=cancellable)
+            for grant, locks, finished, cancellable in chosen
+        ]
 
     async def renew(self, drawn: Any) -> None:
         leases = self._leases(drawn)

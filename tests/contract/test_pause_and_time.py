@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _contract import decide, start, tick, trigger, verdict
 
-from asyncsched._grants import ClaimAnswer, Verdict
+from asyncsched._grants import EVERY_JOB, ClaimAnswer, Verdict
 from asyncsched.protocols import Store as StoreProtocol
 
 if TYPE_CHECKING:
@@ -92,6 +92,37 @@ async def test_a_pause_outlives_the_stores_connection(store: Store) -> None:
     await store.refresh()
 
     assert store.is_paused("report")
+
+
+async def test_maintenance_is_known_to_all_and_outlives_the_connection(store: Store, other: Store) -> None:
+    assert not store.is_paused(EVERY_JOB)
+    for _ in range(2):
+        await store.set_paused(EVERY_JOB, True)
+        await store.close()
+        for node in (store, other):
+            await node.refresh()
+            assert node.is_paused(EVERY_JOB)
+    for _ in range(2):
+        await other.set_paused(EVERY_JOB, False)
+        assert not other.is_paused(EVERY_JOB)
+    await store.refresh()
+
+    assert not store.is_paused(EVERY_JOB)
+
+
+async def test_maintenance_and_pauses_know_nothing_of_each_other(store: Store, other: Store, now: int) -> None:
+    await store.set_paused("report", True)
+    await store.set_paused(EVERY_JOB, True)
+    await store.set_paused(EVERY_JOB, False)
+    await other.refresh()
+    assert other.is_paused("report")
+    await store.set_paused(EVERY_JOB, True)
+    await store.set_paused("report", False)
+    await other.refresh()
+
+    assert other.is_paused(EVERY_JOB)
+    assert not other.is_paused("report")
+    assert await verdict(other, tick(now)) is Verdict.WON  # a node asks its store before it claims
 
 
 async def test_the_stores_time_is_the_servers(backend: Backend, store: Store) -> None:

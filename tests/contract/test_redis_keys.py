@@ -127,6 +127,15 @@ async def test_a_pause_and_its_end(redis_backend: RedisBackend) -> None:
     assert await contents(redis_backend.raw) == {}
 
 
+async def test_maintenance_and_its_end(redis_backend: RedisBackend) -> None:
+    store = redis_backend.store()
+    await store.set_paused("*", True)
+    assert await contents(redis_backend.raw) == {"schedule:jobs:paused": {"*"}}
+    await store.set_paused("*", False)
+
+    assert await contents(redis_backend.raw) == {}
+
+
 async def test_a_release_leaves_the_record_and_the_fence(redis_backend: RedisBackend) -> None:
     store = redis_backend.store()
     held = await won(store, tick(redis_backend.now_us(), no_overlap=True), SERVER, OVERLAP)

@@ -103,7 +103,7 @@ class Cluster:
     async def wait_until_born(self) -> None:
         """Wait until each node's scheduler has started."""
         give_up_at = time.monotonic() + 60.0
-        while not all((self.log / f"{node.name}.jsonl").exists() for node in self.nodes):
+        while not all(_has_lines(self.log / f"{node.name}.jsonl") for node in self.nodes):
             assert time.monotonic() < give_up_at, "\n".join(node.program.told() for node in self.nodes)
             await asyncio.sleep(0.05)
 
@@ -199,3 +199,8 @@ class Cluster:
     def fault(self, name: str, since: float, *, node: str = "", jobs: tuple[str, ...] = ()) -> Fault:
         """Return the record of a fault that is over now."""
         return Fault(name, since, time.time(), node, jobs)
+
+
+def _has_lines(path: Path) -> bool:
+    """Whether a node has written anything: a file without a line may be that of one that is killed before its first."""
+    return path.exists() and path.stat().st_size > 0

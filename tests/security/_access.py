@@ -16,7 +16,7 @@ import redis.asyncio
 from _contract import OVERLAP, SERVER, lease, start, tick, trigger, verdict, won
 from _pages import BY_NAME
 
-from asyncsched._grants import ClaimKind, LockType
+from asyncsched._grants import EVERY_JOB, ClaimKind, LockType
 from asyncsched._tasks import cancel_until_ended
 from asyncsched.exceptions import StoreUnavailableError
 from asyncsched.stores import _questions
@@ -100,7 +100,12 @@ async def _pause(connect: Connect, url: str) -> object:
         await store.set_paused("paused", paused)
         await store.refresh()
         told.append((store.is_paused("paused"), await verdict(store, tick(now_us(), f"n1:{paused}", job="paused"))))
-    return told
+    await store.set_paused(EVERY_JOB, True)
+    await store.refresh()
+    was_maintained = store.is_paused(EVERY_JOB)
+    await store.set_paused(EVERY_JOB, False)
+    await store.refresh()
+    return [*told, (was_maintained, store.is_paused(EVERY_JOB))]
 
 
 async def _replicas(connect: Connect, url: str) -> object:
@@ -177,7 +182,7 @@ TOUR: dict[str, tuple[Step, str]] = {
     "leases": (_leases, "(overlap, [held], [True], won)"),
     "overtaken": (_overtaken, "(won, [superseded])"),
     "immediate": (_immediate, "[won, elsewhere]"),
-    "pause": (_pause, "[(True, paused), (False, won)]"),
+    "pause": (_pause, "[(True, paused), (False, won), (True, False)]"),
     "replicas": (_replicas, "True"),
     "rerun": (_rerun, "[True, [held], [True], True, 2, [True], []]"),
     "turns": (_turns, "[2, {'told'}, 2, 1]"),

@@ -90,6 +90,9 @@ CORRUPT = [
     ("jobs", "granted_us", -1),
     ("jobs", "open_until_us", b"\x00"),
     ("jobs", "paused", 2),
+    ("jobs", "runs", -1),
+    ("jobs", "runs", "many"),
+    ("jobs", "unwanted", -1),
     ("ticks", "tick_us", 2**52),
     ("ticks", "run", b"n1:r1"),
     ("ticks", "verdict", "paused"),
@@ -149,7 +152,10 @@ async def test_foreign_names_in_the_indexes_are_passed_over(tmp_path: Path) -> N
     store.listen(lambda job, tick_us: heard.append((job, tick_us)))
     await store.set_paused("mine", True)
     backend.execute(
-        *(f"INSERT INTO jobs VALUES ({name}, 1, 1, 1, 1)" for name in ("x'00'", "'a: two words'", "'a:mine'", "5")),
+        *(
+            f"INSERT INTO jobs VALUES ({name}, 1, 1, 1, 1, 0, 0)"
+            for name in ("x'00'", "'a: two words'", "'a:mine'", "5")
+        ),
         *(
             f"INSERT INTO handed VALUES ({name}, {tick_us}, 'n1:r1', {2**60})"
             for name, tick_us in [

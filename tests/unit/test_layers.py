@@ -52,9 +52,9 @@ LAYERS = [
         "_failures",
         "_monitors",
     ],
-    ["_recovery", "_claim", "_patience", "_turns", "_claims", "_ticker", "_guide", "_engine"],
+    ["_recovery", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
-    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_scheduler"],
+    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_steering", "_scheduler"],
     # shells
     ["__init__", "testing"],
 ]

@@ -2,7 +2,9 @@
 --
 -- KEYS    for each job, in this order, only those that its flags name:
 --           state     always    hash: paused, fence (the floor: the newest fence ever granted), tick (the newest
---                               tick ever granted: what is left if the record is lost, or has expired)
+--                               tick ever granted: what is left if the record is lost, or has expired), runs (how
+--                               many ticks were granted with max_runs), cancel (the fence of the run that a newer
+--                               tick asked to end last)
 --           tick      flag R    hash: tick, run, fence, granted ("1" granted, "0" consumed by an overlap,
 --                               "-1" consumed because the record of earlier ticks was lost)
 --           server    flag R    string "<owner>|<fence>"
@@ -13,11 +15,12 @@
 -- ARGV    deadline_us, ahead_us;
 --         the channel on which the ticks of flag R, without A, that were decided are told, each with its state key
 --         (empty: nobody hears);
---         then for each run of jobs of which the same is asked seven, and the owner for each job:
+--         then for each run of jobs of which the same is asked eight, and the owner for each job:
 --           number of jobs,
 --           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
---           interrupted; X: an open tick again; Q: nothing, only that it becomes known, if it was not; O: no overlap),
---           tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts
+--           interrupted; X: an open tick again; Q: nothing, only that it becomes known; O: no overlap;
+--           W: a tick that meets a run in progress waits; C: and asks that to end),
+--           tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts, max_runs (0: any)
 -- Answer  now_us; a string with a letter for each job; then for each job with the letter "?" four. The letters:
 --           w         won: the fence is now_us; newest_us is the tick, without flag R 0
 --           e         elsewhere: newest_us is the tick
@@ -69,13 +72,14 @@ local function integer(text)
   return number or nil
 end
 
--- understood, fence floor, paused, newest tick ever granted
-local function read_state(key)
-  local fields = try('HMGET', key, 'fence', 'paused', 'tick')
+-- understood, fence floor, paused, newest tick ever granted, number of granted ticks if that is limited
+local function read_state(key, limited)
+  local fields = limited and try('HMGET', key, 'fence', 'paused', 'tick', 'runs') or try('HMGET', key, 'fence', 'paused', 'tick')
   if fields.err then return refuse(fields) end
   local floor, granted_tick = integer(fields[1] or '0'), integer(fields[3] or '0')
-  local understood = floor and granted_tick and granted_tick <= furthest or false
-  return understood, floor, fields[2] and true or false, granted_tick
+  local runs = integer(fields[4] or '0')
+  local understood = floor and granted_tick and runs and granted_tick <= furthest or false
+  return understood, floor, fields[2] and true or false, granted_tick, runs
 end
 
 local function fetch_record(key)
@@ -123,7 +127,7 @@ end
 -- understood.
 local function read(job, fields)
   local ok
-  ok, job.floor, job.paused, job.granted_tick = read_state(job.state_key)
+  ok, job.floor, job.paused, job.granted_tick, job.runs = read_state(job.state_key, job.limited)
   if not ok then return 'state' end
   if job.record_key then
     ok, job.recorded, job.run, job.record_fence, job.granted = read_record(fields)
@@ -214,6 +218,7 @@ local function grant(job)
     job.newest = job.tick
   end
   if job.start_key then call('SET', job.start_key, value, 'PX', job.lock_ttl_ms) end
+  if job.limited then call('HSET', job.state_key, 'runs', format('%.0f', job.runs + 1)) end
   if job.run_key then
     write_open(job)
     call('SET', job.run_key, value, 'PX', job.lock_ttl_ms)
@@ -287,11 +292,13 @@ local function decide(job)
   end
   if job.paused then return 'paused', 0, job.newest end
   if job.again then return decide_rerun(job) end
+  if job.limited and job.runs >= job.max_runs then return 'finished', 0, job.newest end
   if job.timed and job.tick > latest then return 'early', job.tick - now, job.newest end
   if job.record_key and is_in_doubt(job) then return consume_lost(job) end
   if job.start then return 'elsewhere', 0, 0 end
   if job.overlap then
-    if not job.record_key then return 'overlap', 0, 0 end
+    if job.cancelling then call('HSET', job.state_key, 'cancel', format('%.0f', job.overlap_fence)) end
+    if job.waiting or not job.record_key then return 'overlap', 0, job.newest end
     write_record(job, format('%.0f', job.record_fence or job.floor), OVERLAPPED)
     return 'overlap', 0, job.tick
   end
@@ -326,12 +333,14 @@ local function take_terms(arg)
   job.again = find(flags, 'X', 1, true)
   job.asking = find(flags, 'Q', 1, true)
   job.alone = find(flags, 'O', 1, true)
-  job.tick_text = ARGV[arg + 1]
-  job.tick = tonumber(job.tick_text)
+  job.waiting, job.cancelling = find(flags, 'W', 1, true), find(flags, 'C', 1, true)
+  job.tick_text, job.tick = ARGV[arg + 1], tonumber(ARGV[arg + 1])
   job.lock_ttl_ms = ARGV[arg + 2]
   job.retain_ms = ARGV[arg + 3]
   job.remembered = tonumber(ARGV[arg + 4])
   job.max_attempts = tonumber(ARGV[arg + 5])
+  job.max_runs = tonumber(ARGV[arg + 6])
+  job.limited = job.timed and job.max_runs > 0
   job.plain = job.timed and job.recorded_too and not job.repeatable and job.remembered <= job.tick
   job.record_key, job.server_key, job.start_key = nil, nil, nil
   job.open_key, job.run_key, job.overlap_key = nil, nil, nil
@@ -373,7 +382,7 @@ local arg, last = 4, #ARGV
 while arg <= last do
   local count = tonumber(ARGV[arg])
   if not late then take_terms(arg + 1) end
-  arg = arg + 6
+  arg = arg + 7
   for nth = 1, count do
     local letter = 'l'
     if not late then

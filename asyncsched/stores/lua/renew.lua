@@ -5,9 +5,11 @@
 --           run       flag A    string "<owner>|<fence>"
 --           server    flag R    string "<owner>|<fence>"
 --           tick      flag R    hash: fence (of the newest grant)
+--           state     flag C    hash: cancel (the fence of the run that a newer tick asked to end last)
 -- ARGV    for each run of leases that have this in common three, and "<owner>|<fence>" for each lease:
 --           number of leases, flags, lock_ttl_ms
--- Answer  a string with a letter for each lease: h (held), s (superseded) or l (lost)
+-- Answer  a string with a letter for each lease: h (held), u (held, and its run is asked to end), s (superseded)
+--         or l (lost)
 --
 -- Only GET, HGET and PEXPIRE: they work while the server is out of memory, so running jobs keep their leases
 -- then.
@@ -40,6 +42,7 @@ local function renew(value, flags, lock_ttl_ms)
   local run_key = key_if(string.find(flags, 'A', 1, true))
   local server_key = key_if(string.find(flags, 'R', 1, true))
   local tick_key = key_if(server_key)
+  local state_key = key_if(string.find(flags, 'C', 1, true))
   if overlap_key and text(redis.pcall('GET', overlap_key)) ~= value then return 'l' end
   if run_key and text(redis.pcall('GET', run_key)) ~= value then return 'l' end
   if server_key and text(redis.pcall('GET', server_key)) ~= value then
@@ -48,11 +51,12 @@ local function renew(value, flags, lock_ttl_ms)
     if not run_key then return 's' end
     server_key = nil
   end
+  local unwanted = state_key and text(redis.pcall('HGET', state_key, 'cancel'))
   if failure then return '' end
   if overlap_key then redis.call('PEXPIRE', overlap_key, lock_ttl_ms) end
   if run_key then redis.call('PEXPIRE', run_key, lock_ttl_ms) end
   if server_key then redis.call('PEXPIRE', server_key, lock_ttl_ms) end
-  return 'h'
+  return unwanted and unwanted == string.match(value, '|(%d+)$') and 'u' or 'h'
 end
 
 local letters = {}

@@ -27,9 +27,9 @@ async def work() -> None:
 
 ALL: dict[str, Any] = {
     "on_one_server": True, "without_overlapping": True, "random_delay": (1, 5), "timezone": "Asia/Tokyo",
-    "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "run",
-    "timeout": 30, "retry": 3, "pause_after_failures": 5, "before": work, "after": work, "on_success": work,
-    "on_failure": work, "on_skipped": work,
+    "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "skip",
+    "even_in_maintenance": True, "max_runs": 9, "timeout": 30, "retry": 3, "pause_after_failures": 5, "before": work,
+    "after": work, "on_success": work, "on_failure": work, "on_skipped": work,
 }  # fmt: skip
 
 
@@ -164,8 +164,9 @@ REFUSED = [
     pytest.param(
         {"lock_tll": 5},
         "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are after, before, catch_up, "
-        "lock_ttl, misfire_grace, on_failure, on_one_server, on_skipped, on_success, pause_after_failures, "
-        "random_delay, rerun_on_crash, retry, timeout, timezone, when_store_unavailable, without_overlapping",
+        "even_in_maintenance, lock_ttl, max_runs, misfire_grace, on_failure, on_one_server, on_skipped, "
+        "on_success, pause_after_failures, random_delay, rerun_on_crash, retry, timeout, timezone, "
+        "when_store_unavailable, without_overlapping",
         id="a near miss",
     ),
     pytest.param({"weekdays": True}, "group(): 'weekdays' is no setting of a group", id="a filter"),

@@ -141,6 +141,7 @@ class Parts:
         )
         self.executor = Executor(self.clock, self.ledger, self.keeper, self.origin, self.recovery.left_open)
         self.put_back: list[JobState] = []
+        self.finished: list[JobState] = []
         self.caught_up: list[tuple[str, int]] = []
         self.claimer = Claimer(
             self.store,
@@ -152,6 +153,7 @@ class Parts:
             recovery=self.recovery,
             turns=Turns(self.store, self.clock, "n1", {}),
             put_back=lambda state, _: self.put_back.append(state),
+            finish=self.finished.append,
         )
         self.tasks = [
             asyncio.ensure_future(life)

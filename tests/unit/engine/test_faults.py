@@ -84,8 +84,10 @@ async def test_the_end_of_a_sibling_is_loud_whatever_ended_it(
 async def test_a_fault_in_the_loop_itself_is_loud(
     scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def boom(_: str) -> bool:
-        raise RuntimeError("boom")
+    def boom(job: str) -> bool:
+        if job == "plain":
+            raise RuntimeError("boom")
+        return False
 
     monkeypatch.setattr(store, "is_paused", boom)
     scheduler.add_job("plain", quick).per_seconds(10)

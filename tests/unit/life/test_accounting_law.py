@@ -28,21 +28,21 @@ class Plan:
 
     seconds: int
     one_server: bool
-    no_overlap: bool
+    overlap: str
     delay: tuple[int, int] | None
     work: str
     grace: int | None
 
     @property
     def is_guarded(self) -> bool:
-        return self.one_server or self.no_overlap
+        return self.one_server or self.overlap != ""
 
 
 plans = st.builds(
     Plan,
     seconds=st.sampled_from([5, 7, 30, 60]),
     one_server=st.booleans(),
-    no_overlap=st.booleans(),
+    overlap=st.sampled_from(["", "", "skip", "skip", "queue_one", "cancel_running"]),
     delay=st.sampled_from([None, None, (0, 4), (20, 20)]),
     work=st.sampled_from(["good", "bad", "exits", "long", "hangs", "cancels itself"]),
     grace=st.sampled_from([None, 0, 10, 3600]),
@@ -50,7 +50,10 @@ plans = st.builds(
 operations = st.one_of(
     st.tuples(st.just("advance"), st.sampled_from([1, 4, 13, 61, 200])),
     st.tuples(st.just("shift"), st.sampled_from([-100, -9, -1, 1, 9, 100, 5000])),
-    st.tuples(st.sampled_from(["down", "mute", "up", "restart", "pause", "resume", "trigger"]), st.integers(0, 2)),
+    st.tuples(
+        st.sampled_from(["down", "mute", "up", "restart", "pause", "resume", "trigger", "rest", "work"]),
+        st.integers(0, 2),
+    ),
 )
 
 
@@ -75,10 +78,10 @@ class History:
     def _add(self, name: str, plan: Plan) -> None:
         job = self.scheduler.add_job(name, self._handler(plan.work)).per_seconds(plan.seconds)
         job.misfire_grace(plan.grace)
-        if plan.one_server:
+        if plan.one_server or plan.overlap == "cancel_running":
             job.on_one_server()
-        if plan.no_overlap:
-            job.without_overlapping()
+        if plan.overlap:
+            job.without_overlapping(plan.overlap)
         if plan.delay:
             job.random_delay(*plan.delay)
 
@@ -151,6 +154,8 @@ class History:
                 await self.start()
             case "pause" | "resume" if name in self.jobs:
                 await self.memory.set_paused(name, what == "pause")
+            case "rest" | "work":
+                await self.memory.set_paused("*", what == "rest")
             case "trigger" if name in self.jobs:
                 self.triggered[name] += 1
                 await self._pass_seconds(self.scheduler.trigger(name))
@@ -216,17 +221,17 @@ def test_the_same_at_length(jobs: list[Plan], skew: int, steps: list[tuple[str, 
 
 
 def test_both_clocks_step_back_while_the_first_tick_is_undecided() -> None:
-    jobs = [Plan(5, False, True, None, "good", None)]
+    jobs = [Plan(5, False, "skip", None, "good", None)]
     lived(jobs, 0, [("advance", 4), ("down", 0), ("advance", 1), ("shift", -100), ("up", 0)]).check()
 
 
 def test_a_triggered_run_does_not_wait_for_ever_behind_an_undecided_tick() -> None:
-    jobs = [Plan(7, True, True, None, "good", 3600)]
+    jobs = [Plan(7, True, "skip", None, "good", 3600)]
     lived(jobs, 0, [("advance", 4), ("down", 0), ("advance", 4), ("shift", -200), ("trigger", 0)]).check()
 
 
 def test_the_law_can_see_a_tick_that_was_dropped() -> None:
-    history = lived([Plan(5, True, False, None, "good", None)], 0, [("advance", 61)])
+    history = lived([Plan(5, True, "", None, "good", None)], 0, [("advance", 61)])
     history.check()
     history.book.events = history.book.events[:-3] + history.book.events[-1:]
     with pytest.raises(AssertionError):

@@ -33,10 +33,12 @@ def describe(
         await asyncio.sleep(lasting)
 
     job = scheduler.add_job("a", work).per_seconds(seconds).lock_ttl(lock_ttl)
-    if policies in ("one", "both"):
+    if policies in ("one", "both", "queue_one", "cancel_running"):
         job.on_one_server()
     if policies in ("overlap", "both"):
         job.without_overlapping()
+    elif policies != "one":
+        job.without_overlapping(policies)
 
 
 class SkewedCluster(Cluster):
@@ -109,7 +111,7 @@ async def test_nothing_starts_before_its_time_by_the_stores_clock(clock: FakeClo
 
 
 @SKEWS
-@pytest.mark.parametrize("policies", ["overlap", "both"])
+@pytest.mark.parametrize("policies", ["overlap", "both", "queue_one", "cancel_running"])
 async def test_runs_without_overlapping_never_overlap(
     clock: FakeClock, skews: tuple[float, ...], policies: str
 ) -> None:

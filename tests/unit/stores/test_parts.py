@@ -78,7 +78,7 @@ def test_what_claims_have_in_common_is_said_once() -> None:
 
     names, argv = _wire.claim_call(Keys(""), together, 9, "news")
 
-    same = (600_000, 1_000_000, 0, 0)
+    same = (600_000, 1_000_000, 0, 0, 0)
     assert argv[:3] == [9, _wire.AHEAD_US, "news"]
     assert argv[3:] == [2, "TRO", 5, *same, "n:5", "n:5", 1, "TRO", 6, *same, "n:6", 1, "XO", 6, *same, "n:6"]
     of_tick = ["schedule:job:a", *(f"schedule:jobLock:a:{lock}" for lock in ("tick", "server", "overlap"))]
