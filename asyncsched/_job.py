@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
-from asyncsched._job_runs import JobRuns
 from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, JobSettings, checked_name
+from asyncsched._job_ticks import JobTicks
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
 from asyncsched.triggers._zones import zone
@@ -23,7 +23,7 @@ F = TypeVar("F")
 _UNSET = object()
 
 
-class Job(JobRuns):
+class Job(JobTicks):
     """One job of a scheduler. Every method returns the job itself, so that calls chain.
 
     All methods check their arguments at once and raise ``ConfigurationError`` with the job, the value and the rule:
@@ -59,7 +59,7 @@ class Job(JobRuns):
         self._max_attempts: int | None = None
         self._catch_up: float | None = None
         self._unavailable: str | None = None
-        self._of_run = None
+        self._of_run = self._of_tick = None
         self.on_complete = None
         if handler is not _UNSET:
             self._set_handler(handler)
@@ -217,7 +217,8 @@ class Job(JobRuns):
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
         words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
-        return (*words, *(self._of_run.words() if self._of_run is not None else ()))
+        of_tick = () if self._of_tick is None else self._of_tick.words()
+        return (*words, *of_tick, *(() if self._of_run is None else self._of_run.words()))
 
     def __repr__(self) -> str:
         """Tell the name, the schedule and the policies."""

@@ -56,6 +56,10 @@ class SkipReason(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     """The store could not decide in time: the tick does not run rather than perhaps run twice."""
     SHUTTING_DOWN = "shutting_down"
+    CONDITION = "condition"
+    """A condition of the job kept it back on this node."""
+    CONDITION_FAILED = "condition_failed"
+    """A condition raised, or did not answer in time."""
 
 
 MOST_ERRORS = 100

@@ -174,6 +174,9 @@ class Ticker:
                 add(next_us, state)
             else:
                 run_us = self._decide(state, fire_us, now)
+                if run_us is not None and state.asks_first:
+                    self._fire(state, run_us, now)
+                    continue
             if run_us is None:
                 continue
             if is_paused(state.name):

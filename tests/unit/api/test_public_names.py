@@ -73,5 +73,5 @@ def test_the_words_of_the_outcomes_and_reasons() -> None:
         "succeeded", "failed", "timed_out", "cancelled", "lock_lost", "skipped",
     }  # fmt: skip
     assert {str(reason) for reason in asyncsched.SkipReason} == {
-        "overlap", "elsewhere", "paused", "store_unavailable", "shutting_down",
+        "overlap", "elsewhere", "paused", "store_unavailable", "shutting_down", "condition", "condition_failed",
     }  # fmt: skip
