@@ -167,8 +167,8 @@ REFUSED = [
         {"lock_tll": 5},
         "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are after, before, catch_up, "
         "environments, lock_ttl, misfire_grace, on_failure, on_one_server, on_skipped, on_success, "
-        "pause_after_failures, random_delay, rerun_on_crash, retry, skip_when, timeout, timezone, when, when_store_unavailable, "
-        "without_overlapping",
+        "pause_after_failures, random_delay, rerun_on_crash, retry, skip_when, timeout, timezone, when, "
+        "when_store_unavailable, without_overlapping",
         id="a near miss",
     ),
     pytest.param({"weekdays": True}, "group(): 'weekdays' is no setting of a group", id="a filter"),
