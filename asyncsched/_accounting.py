@@ -38,6 +38,8 @@ SKIP_LEVELS = {
     SkipReason.STORE_UNAVAILABLE: logging.DEBUG,  # the outage was logged, once
     SkipReason.SHUTTING_DOWN: logging.INFO,
     SkipReason.FINISHED: logging.DEBUG,  # that the job gets no more fire times is said
+    SkipReason.CONDITION: logging.DEBUG,  # the job wants it so
+    SkipReason.CONDITION_FAILED: logging.DEBUG,  # the failure was logged
 }
 RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
 """Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""
@@ -193,6 +195,12 @@ class Ledger:
                 self.on_skipped(hooks, event)
             if is_wanted:
                 self._bus.emit(event)
+
+    def condition_failed(self, run: Run, condition: Hook, error: BaseException) -> None:
+        """Say why a tick is skipped."""
+        self._logger.error(
+            "job=%s tick=%s is skipped: %s failed", run.job, run.fire_time.isoformat(), condition, exc_info=error
+        )
 
     def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
         """Book ticks that were noticed too late."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from asyncsched import events
     from asyncsched._accounting import Ledger
+    from asyncsched._conditions import Conditions
     from asyncsched._events import EventBus
     from asyncsched._guide import Guide
     from asyncsched._job import Job
@@ -88,6 +89,7 @@ class Engine:
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._guide: Guide | None = None
+        self._conditions: Conditions | None = None
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
@@ -142,6 +144,8 @@ class Engine:
             self.turns.retire(state)
             self._ticker.forget(state)
             self.forget_failures(name)
+            if self._conditions is not None:
+                self._conditions.forget(name)
             if self._bus.is_heard and self._bus.wants(events.JobRemoved):
                 self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
 
@@ -160,6 +164,20 @@ class Engine:
                 threads=self._threads,
             )
         return self._guide
+
+    def _made_conditions(self) -> Conditions:
+        if self._conditions is None:
+            from asyncsched._conditions import Conditions
+
+            self._conditions = Conditions(
+                self._store,
+                self._clock,
+                self._ledger,
+                beside=self._bus.beside,
+                begin=self._begin,
+                left_open=self.recovery.left_open,
+            )
+        return self._conditions
 
     def forget_failures(self, name: str) -> None:
         """Count the failures of a job in a row anew."""
@@ -239,34 +257,48 @@ class Engine:
 
     def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, now: int) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
+        late_by = (now - fire_us) / 1e6
+        if state.asks_first and kind is not ClaimKind.TRIGGER:
+            self._made_conditions().ask(state, run, late_by)
+            return run, None
+        return run, self._begin(state, run, late_by, state.next_us)
+
+    def _begin(
+        self, state: JobState, run: Run, late_by: float, next_us: int | None, rerun: bool = False
+    ) -> Claim | None:
+        """Claim a run, or start it if nothing guards it."""
         if state.job.is_guarded:
-            return run, self.claimer.submit(state, run, late_by=(now - fire_us) / 1e6, next_us=state.next_us)
-        reason = self._reason_to_skip(state, kind)
+            return self.claimer.submit(state, run, late_by=late_by, next_us=next_us, rerun=rerun)
+        reason = self._reason_to_skip(state, run.kind)
         if reason is None:
             self.executor.start(state, run)
         else:
             run.end(Outcome.SKIPPED, skip_reason=reason)
-            self._ledger.skipped(state, fire_us, reason, kind)
-        return run, None
+            self._ledger.skipped(state, run.fire_us, reason, run.kind)
+        return None
 
     def _reason_to_skip(self, state: JobState, kind: ClaimKind) -> SkipReason | None:
-        """Return why a run of a plain job that is no tick does not start, if it does not."""
+        """Return why a run of a plain job does not start, if it does not. Of others the ticker knows."""
         if self._store.is_paused(state.name):
             return SkipReason.PAUSED
-        is_resting = kind is ClaimKind.START and not state.job.runs_in_maintenance
-        return SkipReason.MAINTENANCE if is_resting and self._store.is_paused(EVERY_JOB) else None
+        is_resting = kind is not ClaimKind.TRIGGER and not state.job.runs_in_maintenance
+        if is_resting and self._store.is_paused(EVERY_JOB):
+            return SkipReason.MAINTENANCE
+        return None if kind is not ClaimKind.TICK or self._ticker.use_up(state) else SkipReason.FINISHED
 
     def _rerun(self, state: JobState, fire_us: int) -> None:
         """Claim a tick again whose run was interrupted."""
         run = self.executor.new_run(state, ClaimKind.TICK, fire_us)
-        self.claimer.submit(state, run, next_us=state.next_us, rerun=True)
+        if state.asks_first:
+            self._made_conditions().ask(state, run, 0.0, rerun=True)
+        else:
+            self._begin(state, run, 0.0, state.next_us, rerun=True)
 
     def _catch_up(self, state: JobState, fire_us: int) -> None:
         """Claim a tick that came due while no node lived, unless a later one has come due meanwhile."""
         is_late = state.last_us >= fire_us or any(claim.is_tick for claim in state.claims or ())
         if not is_late:
-            run = self.executor.new_run(state, ClaimKind.TICK, fire_us)
-            self.claimer.submit(state, run, next_us=state.next_us)
+            self._fire(state, ClaimKind.TICK, fire_us, fire_us)  # how late it may be was judged before
 
     # Stopping
 
@@ -290,6 +322,8 @@ class Engine:
         self.request_stop()
         self._ticker.close()
         self.recovery.close()
+        if self._conditions is not None:
+            self._conditions.close()
         self.claimer.close()
         await self.turns.leave()
         await asyncio.wait([claiming], timeout=CANCEL_TIMEOUT)  # the answer that is on its way

@@ -79,7 +79,7 @@ class EventBus:
                 ):  # a CancelledError or SystemExit of a subscriber's must not look like the engine's
                     self._log_failure(callback, event)
                 else:
-                    if inspect.isawaitable(result):
+                    if result is not None and inspect.isawaitable(result):
                         self.beside.start(self._await(callback, event, result))
 
     async def _await(self, callback: Subscriber, event: Event, result: Awaitable[object]) -> None:

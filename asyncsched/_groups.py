@@ -43,10 +43,13 @@ class GroupSettings(TypedDict, total=False):
     on_success: HookFunction | tuple[HookFunction, ...]
     on_failure: HookFunction | tuple[HookFunction, ...]
     on_skipped: HookFunction | tuple[HookFunction, ...]
+    when: HookFunction | tuple[HookFunction, ...]
+    skip_when: HookFunction | tuple[HookFunction, ...]
+    environments: str | tuple[str, ...]
 
 
 _FLAGS = ("on_one_server", "without_overlapping", "even_in_maintenance")
-_HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped")
+_HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped", "when", "skip_when")
 
 
 class JobAdder:
@@ -159,6 +162,8 @@ def _apply(job: Job, policy: str, value: object) -> None:
             raise ConfigurationError(f"{policy}={value!r}: the rule is (min, max) or (min, max, seed)")
         low, high, *seed = value
         job.random_delay(low, high, seed=seed[0] if seed else None)
+    elif policy == "environments" and isinstance(value, tuple):
+        job.environments(*value)
     elif policy in _HOOKS and isinstance(value, tuple):
         for hook in value:
             getattr(job, policy)(hook)

@@ -148,8 +148,9 @@ def invoke_in_thread_with_context(handler: Callable[[Run], object], run: Run) ->
     return in_thread(functools.partial(handler, run), run.origin.threads())
 
 
-def in_thread(call: Callable[[], object], threads: CapacityLimiter) -> Awaitable[None]:
-    """Make a call in one of the worker threads, and wait for its end, whatever becomes of the caller."""
+def in_thread(call: Callable[[], object], threads: CapacityLimiter) -> Awaitable[object]:
+    """Make a call in one of the worker threads, and wait for its end, whatever becomes of the caller. Gives what it
+    returns, awaited if it can be."""
     return _ThreadCall(call).wait_ended(threads)
 
 
@@ -184,7 +185,7 @@ class _ThreadCall:
         if not work.cancelled() and (error := work.exception()) is not None:
             self._end(None, error)
 
-    async def wait_ended(self, threads: CapacityLimiter) -> None:
+    async def wait_ended(self, threads: CapacityLimiter) -> object:
         from anyio import to_thread
 
         run = current_run()
@@ -206,14 +207,15 @@ class _ThreadCall:
         if failure is not None:
             raise failure
         if inspect.isawaitable(result):  # such as `lambda: work()` of an async function
-            await self._go_on(result, cancelled=cancelled)
+            return await self._go_on(result, cancelled=cancelled)
+        return result
 
-    async def _go_on(self, result: Awaitable[object], *, cancelled: bool) -> None:
+    async def _go_on(self, result: Awaitable[object], *, cancelled: bool) -> object:
         if cancelled:  # it was asked to end while the thread worked: that counts for what would follow
             if inspect.iscoroutine(result):
                 result.close()
             raise asyncio.CancelledError
-        await result
+        return await result
 
 
 @dataclass(slots=True)

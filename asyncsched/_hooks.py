@@ -1,4 +1,5 @@
-"""Owns what a hook may be: a function that a job has called before or after its runs. Knows nothing of when."""
+"""Owns what a hook may be: a function that a job has called before or after its runs, or asked whether there shall be
+one. Knows nothing of when."""
 
 from __future__ import annotations
 
@@ -25,24 +26,21 @@ class Hook:
     function: HookFunction
     shape: Shape
 
-    async def call(self, argument: object, threads: CapacityLimiter) -> None:
-        """Call it, a plain function in one of the worker threads; raises what it raises."""
+    async def call(self, argument: object, threads: CapacityLimiter) -> object:
+        """Call it, a plain function in one of the worker threads; returns and raises what it does."""
         call = partial(self.function, argument) if self.shape.wants_argument else self.function
-        if self.shape.is_async:
-            await call()  # type: ignore[misc]
-        else:
-            await in_thread(call, threads)
+        return await (call() if self.shape.is_async else in_thread(call, threads))  # type: ignore[misc]
 
     def __str__(self) -> str:
         """Tell it as it is called."""
         return f"{self.when}({getattr(self.function, '__qualname__', repr(self.function))})"
 
 
-def checked_hook(when: str, function: HookFunction, job: str) -> Hook:
-    """Return the hook of this function.
+def checked_hook(when: str, function: HookFunction, job: str, *, what: str = "hook") -> Hook:
+    """Return the hook of this function; ``what`` it is, for messages.
 
     Raises:
         ConfigurationError: it is no function, or wants other arguments than none or one.
     """
     argument = "the TickSkipped" if when == "on_skipped" else "the Run"
-    return Hook(when, function, function_shape(function, job, what=f"hook {when}()", argument=argument))
+    return Hook(when, function, function_shape(function, job, what=f"{what} {when}()", argument=argument))

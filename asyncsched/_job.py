@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
-from asyncsched._job_runs import JobRuns
 from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, MOST_RUNS, JobSettings, checked_name
+from asyncsched._job_ticks import JobTicks
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
 from asyncsched.triggers._zones import zone
@@ -24,7 +24,7 @@ _UNSET = object()
 SKIP, QUEUE_ONE, CANCEL_RUNNING = OVERLAP_POLICIES = ("skip", "queue_one", "cancel_running")
 
 
-class Job(JobRuns):
+class Job(JobTicks):
     """One job of a scheduler. Every method returns the job itself, so that calls chain.
 
     All methods check their arguments at once and raise ``ConfigurationError`` with the job, the value and the rule:
@@ -65,7 +65,7 @@ class Job(JobRuns):
         self._run_limit: int | None = None
         self._catch_up: float | None = None
         self._unavailable: str | None = None
-        self._of_run = None
+        self._of_run = self._of_tick = None
         self.on_complete = None
         if handler is not _UNSET:
             self._set_handler(handler)
@@ -268,7 +268,8 @@ class Job(JobRuns):
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
         words += [f"max_runs({self._run_limit})"] if self._run_limit else []
         words += ["even_in_maintenance"] * self._in_maintenance
-        return (*words, *(self._of_run.words() if self._of_run is not None else ()))
+        of_tick = () if self._of_tick is None else self._of_tick.words()
+        return (*words, *of_tick, *(() if self._of_run is None else self._of_run.words()))
 
     def __repr__(self) -> str:
         """Tell the name, the schedule and the policies."""

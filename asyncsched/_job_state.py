@@ -33,7 +33,8 @@ class JobState:
         name, handler, invoke, delay: the job's own, where a run finds them at the price of a slot. Of a job with
             policies for its runs, ``invoke`` is the guide's.
         entry: the instant under which it stands in the timeline; ``None``: in none.
-        grid: the trigger, if it is a fixed interval.
+        asks_first: the job has conditions, which are asked before each run.
+        grid: the trigger, if it is a fixed interval whose ticks need nothing but to be started.
         next_us: the next fire time in microseconds since the epoch; ``None``: never again.
         last_us: the newest fire time that has come due, 0 before the first.
         decided_us: of a guarded job, the newest tick whose fate is sealed: it ran, was skipped or was missed. A tick
@@ -56,6 +57,7 @@ class JobState:
     __slots__ = (
         "_step",
         "active",
+        "asks_first",
         "claims",
         "complaint",
         "decided_us",
@@ -85,8 +87,10 @@ class JobState:
         self.name = job.name
         self.handler, self.invoke = job.handler, job.invoke
         self.delay = job.delay
-        is_counted = job.run_limit and not job.is_guarded  # here, not in the store: what is quick does not look
-        self.grid = job.trigger if type(job.trigger) is Every and not is_counted else None
+        self.asks_first = job.tick_policies is not None and bool(job.tick_policies.conditions)
+        is_counted = job.run_limit and not job.is_guarded  # here, not in the store
+        is_quick = not self.asks_first and not is_counted  # what is quick does not look
+        self.grid = job.trigger if type(job.trigger) is Every and is_quick else None
         self._step = None if self.grid is not None or job.trigger is None else stepper(job.trigger)
         self.entry: int | None = None
         self.next_us: int | None = None

@@ -23,8 +23,9 @@ class Registry:
     given.
     """
 
-    def __init__(self, defaults: JobSettings, logger: SafeLogger) -> None:
+    def __init__(self, defaults: JobSettings, environment: str | None, logger: SafeLogger) -> None:
         self._defaults = defaults
+        self._environment = environment
         self._logger = logger
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -62,8 +63,25 @@ class Registry:
     def check_complete(self) -> None:
         """Raise ``ConfigurationError`` if a job cannot be scheduled."""
         for job in self.jobs.values():
-            if (missing := job.missing(self._defaults.timezone)) is not None:
+            if (missing := self.missing(job)) is not None:
                 raise ConfigurationError(f"job {job.name!r}: {missing}")
+
+    def missing(self, job: Job) -> str | None:
+        """Return what the job still needs before it can be scheduled here, or ``None``."""
+        if self._environment is None and job.for_environments is not None:
+            names = ", ".join(map(repr, job.for_environments))
+            return f"environments({names}) needs a scheduler that has one: Scheduler(environment=…)"
+        return job.missing(self._defaults.timezone)
+
+    def is_for_here(self, job: Job) -> bool:
+        """Whether the job has ticks in the scheduler's environment."""
+        return job.for_environments is None or self._environment in job.for_environments
+
+    def _adopt(self, engine: Engine, job: Job) -> None:
+        if self.is_for_here(job):
+            engine.adopt(job, self._defaults)
+        else:
+            self._logger.info("job=%s is not scheduled: it is not for the environment %s", job.name, self._environment)
 
     def open(self, engine: Engine) -> None:
         """Hand all jobs to an engine that starts, and later ones as they come."""
@@ -71,7 +89,7 @@ class Registry:
         self._loop = asyncio.get_running_loop()
         for job in tuple(self.jobs.values()):
             if job.name in self.jobs:  # a subscriber that is told of a job may remove another
-                engine.adopt(job, self._defaults)
+                self._adopt(engine, job)
 
     def close(self) -> None:
         """Hand over nothing more: the engine has ended."""
@@ -86,9 +104,9 @@ class Registry:
             return  # the next start takes them
         waiting, self._newcomers = self._newcomers, []
         for job in waiting:
-            if (missing := job.missing(self._defaults.timezone)) is None:
+            if (missing := self.missing(job)) is None:
                 job.on_complete = None
-                self._engine.adopt(job, self._defaults)
+                self._adopt(self._engine, job)
             else:
                 self._newcomers.append(job)
                 self._logger.error("job=%s was added to a running scheduler but does not run: %s", job.name, missing)

@@ -60,6 +60,10 @@ class SkipReason(StrEnum):
     SHUTTING_DOWN = "shutting_down"
     FINISHED = "finished"
     """The job has had all its ``max_runs``."""
+    CONDITION = "condition"
+    """A condition of the job kept it back on this node."""
+    CONDITION_FAILED = "condition_failed"
+    """A condition raised, or did not answer in time."""
 
 
 MOST_ERRORS = 100

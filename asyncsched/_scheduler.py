@@ -62,6 +62,7 @@ class Scheduler(Steering):
         shutdown_timeout: seconds for which a stop waits for active runs before it cancels them.
         prefix: put in front of every key, or of every job in a file: two schedulers with the same prefix and job name
             are one cluster.
+        environment: where this scheduler runs, such as ``"production"``, for jobs that are only for some environments.
         node: this node's name; by default host, process id and four random hex digits.
         clock: where time comes from, for tests.
         replica_ack: replicas of the Redis that must have a grant before it counts (``WAIT``).
@@ -81,6 +82,7 @@ class Scheduler(Steering):
         misfire_grace: Duration | None = 3600,
         shutdown_timeout: Duration = 30,
         prefix: str = "",
+        environment: str | None = None,
         node: str | None = None,
         clock: Clock | None = None,
         replica_ack: int = 0,
@@ -102,7 +104,9 @@ class Scheduler(Steering):
         self._store = make_store(store, prefix=prefix, replica_ack=replica_ack, clock=self._clock)
         self._bus = EventBus(self._logger)
         self._ledger = Ledger(self._clock, self._logger, self._bus)
-        self._registry = Registry(self._defaults, self._logger)
+        if environment is not None:
+            checked_name(environment, what="environment", forbidden="")
+        self._registry = Registry(self._defaults, environment, self._logger)
         self._engine: Engine | None = None
         self._serving: asyncio.Task[None] | None = None
         self._entered: asyncio.Task[None] | None = None
@@ -299,8 +303,7 @@ class Scheduler(Steering):
         """Return what the scheduler is doing, as one frozen value."""
         from asyncsched._snapshot import snapshot_of
 
-        jobs = self._registry.jobs.values()
-        return snapshot_of(self._state(), self._engine, jobs, self._store, self._clock, self._ledger)
+        return snapshot_of(self._state(), self._engine, self._registry, self._store, self._clock, self._ledger)
 
     def _state(self) -> str:
         if self._engine is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asyncsched._engine import Engine
     from asyncsched._job import Job
     from asyncsched._job_state import JobState, Tally
+    from asyncsched._registry import Registry
     from asyncsched.protocols import Clock, Store
 
 
@@ -30,6 +31,8 @@ class JobSnapshot:
     schedule: str
     """The trigger as code, such as ``Every(30)``; empty for a job that only runs immediately."""
     policies: tuple[str, ...]
+    is_for_here: bool
+    """``False``: it has ``environments``, and this scheduler's is none of them, so it has no ticks here."""
     next_fire_time: datetime | None
     """In the job's time zone; ``None``: never again, or the scheduler does not run."""
     paused: bool
@@ -76,7 +79,7 @@ class Snapshot:
 
 
 def snapshot_of(
-    state: str, engine: Engine | None, jobs: Iterable[Job], store: Store, clock: Clock, ledger: Ledger
+    state: str, engine: Engine | None, registry: Registry, store: Store, clock: Clock, ledger: Ledger
 ) -> Snapshot:
     """Return a scheduler as it is now; ``engine`` is ``None`` while it is idle."""
     states = {} if engine is None else engine.states
@@ -87,7 +90,10 @@ def snapshot_of(
         store_available=engine is None or not engine.outage.is_on,
         maintenance=store.is_paused(EVERY_JOB),
         clock_skew=skew_of(clock, store),
-        jobs=tuple(job_snapshot(job, states.get(job.name), store) for job in jobs),
+        jobs=tuple(
+            job_snapshot(job, states.get(job.name), store, is_for_here=registry.is_for_here(job))
+            for job in registry.jobs.values()
+        ),
         active=() if engine is None else tuple(map(run_snapshot, engine.executor.active)),
         counters=counted(ledger.tally),
     )
@@ -98,13 +104,14 @@ def counted(tally: Tally | None) -> Mapping[str, int]:
     return MappingProxyType({str(what): number for what, number in (tally or {}).items()})
 
 
-def job_snapshot(job: Job, state: JobState | None, store: Store) -> JobSnapshot:
+def job_snapshot(job: Job, state: JobState | None, store: Store, *, is_for_here: bool) -> JobSnapshot:
     """Return one job; ``state`` is ``None`` while it is not scheduled."""
     next_us = None if state is None else state.next_us
     return JobSnapshot(
         name=job.name,
         schedule="" if job.trigger is None else repr(job.trigger),
         policies=job.policies,
+        is_for_here=is_for_here,
         next_fire_time=None if state is None or next_us is None else from_us(next_us, state.settings.timezone),
         paused=store.is_paused(job.name),
         active=0 if state is None else state.active,

@@ -30,14 +30,16 @@ class Steering(JobAdder):
 
         Raises:
             UnknownJobError: no job has this name.
-            SchedulerError: the scheduler does not run.
+            SchedulerError: the scheduler does not run, or the job is not for its environment.
         """
         job = self._registry.get(name)
         if self._engine is None or self._engine.is_stopping:
             raise SchedulerError(f"trigger({name!r}): the scheduler does not run")
         self._registry.adopt_newcomers()
-        if (missing := job.missing()) is not None:
+        if (missing := self._registry.missing(job)) is not None:
             raise ConfigurationError(f"job {name!r}: {missing}")
+        if not self._registry.is_for_here(job):
+            raise SchedulerError(f"trigger({name!r}): the job is not for this scheduler's environment")
         return await self._engine.trigger(name)
 
     async def pause(self, name: str) -> None:

@@ -25,7 +25,7 @@ from asyncsched._timeline import Timeline
 from asyncsched.triggers._answers import LAST_US
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
@@ -104,13 +104,14 @@ class Ticker:
             self._set_next(state, None)
             self._logger.info("job=%s gets no more fire times: it has had its %d runs", state.name, state.job.run_limit)
 
-    def _use_up(self, states: Iterable[JobState]) -> None:
-        """Count the ticks of plain jobs that start, of those that have not any number of them."""
-        for state in states:
-            if state.grid is None and state in self._left:
-                self._left[state] -= 1
-                if not self._left[state]:
-                    self.finish(state)
+    def use_up(self, state: JobState) -> bool:
+        """Count a tick of a plain job that starts, if it has not any number of them; return whether one was left."""
+        if state.grid is not None or state not in self._left:
+            return True
+        self._left[state] -= 1
+        if not self._left[state]:
+            self.finish(state)
+        return self._left[state] >= 0
 
     def put_back(self, state: JobState, fire_us: int) -> None:
         """Wait for the tick ``fire_us`` by the store's clock: it came due, but by that it had not. Unless that was
@@ -200,12 +201,15 @@ class Ticker:
                 self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
             elif is_maintained and not state.job.runs_in_maintenance:
                 self._ledger.skipped(state, run_us, SkipReason.MAINTENANCE, ClaimKind.TICK)
+            elif state.asks_first:
+                self._fire(state, run_us, now)
             elif run_us == fire_us:
                 ready.append(state)
             else:
                 late.setdefault(run_us, []).append(state)
         if self._left:
-            self._use_up(chain(ready, *late.values()))
+            for state in chain(ready, *late.values()):
+                self.use_up(state)
         self._executor.start_ticks(ready, fire_us)
         for late_fire_us, late_states in late.items():
             self._executor.start_ticks(late_states, late_fire_us)

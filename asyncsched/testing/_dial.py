@@ -27,12 +27,18 @@ class Dial:
         """Whether its time goes on, but wakes nobody: all whom it should have are woken afterwards."""
         self.on_asked: Callable[[], None] = _nothing
         """Called with every timer that is set."""
+        self._shown: tuple[float, float, float] = (offset, elapsed, round(offset + elapsed, 6))
+        """Offset, elapsed and the wall time that follows: it is asked for far more often than it moves."""
         self._walls, self._monotonics = CallQueue(), CallQueue()
         self._of_runs: list[tuple[str, PendingCall]] = []
 
     def time(self) -> float:
         """Return the wall clock: seconds since the Unix epoch."""
-        return round(self.offset + self.elapsed, 6)
+        offset, elapsed, shown = self._shown
+        if offset != self.offset or elapsed != self.elapsed:
+            shown = round(self.offset + self.elapsed, 6)
+            self._shown = self.offset, self.elapsed, shown
+        return shown
 
     def monotonic(self) -> float:
         """Return the seconds by which this clock was advanced so far."""

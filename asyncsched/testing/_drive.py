@@ -9,6 +9,7 @@ waits for one of the dials.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ class Drive:
 
     def _calls_in_threads(self) -> dict[asyncio.Future[Any], str]:
         """Return the calls in threads whose runs do not wait for a dial, with their jobs."""
-        if not self._waits_for_threads:
+        if not self._waits_for_threads or threading.active_count() == 1:
             return {}
         calls = {call: (run.run_id, run.job) for call, run in self._executor_calls.items()}
         for task in asyncio.all_tasks():

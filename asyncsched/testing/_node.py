@@ -127,15 +127,19 @@ class Node:
         context.run(DIAL_OF_NODE.set, self._dial)
         self._serving = asyncio.get_running_loop().create_task(self.scheduler.run(signals=()), context=context)
         await asyncio.sleep(0)  # now there is an engine, of which nothing has run yet
-        self._seed()
+        self._prepare()
         await self._around.drive.settle()
         if self._serving.done() and (failure := await self.end()) is not None:
             raise failure
 
-    def _seed(self) -> None:
-        """Let the random delays of this life follow from the cluster's seed."""
-        engine = self.scheduler._engine  # noqa: SLF001 - the engine takes no source of chance from outside
+    def _prepare(self) -> None:
+        """Let the random delays of this life follow from the cluster's seed, and nobody watch over its event loop.
+
+        All nodes share that, and its time stands still; the beats of the watch would be most of what a year costs.
+        """
+        engine = self.scheduler._engine  # noqa: SLF001 - the engine takes neither from outside
         if engine is not None:
+            engine._loop_watch.close()  # noqa: SLF001
             seeded = random.Random(f"{self._around.seed} {self.name} {self._lives}")  # noqa: S311 - a simulation
             engine.executor._random.setstate(seeded.getstate())  # noqa: SLF001
 

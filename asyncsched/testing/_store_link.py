@@ -53,6 +53,7 @@ class StoreLink:
         self._store = store
         self._dial = dial
         self._paused: dict[str, bool] = {}
+        self._is_awaited: dict[str, bool] = {}
         self.is_dead = False
         self.is_cut: bool = like is not None and like.is_cut
         self.loses_answers: bool = like is not None and like.loses_answers
@@ -72,7 +73,9 @@ class StoreLink:
         value = getattr(self._store, name)
         if name == "attend":
             return lambda of, heard: LinkedAttendance(self, value(of, self._when_hearing(heard)))
-        return partial(self._ask, name, value) if inspect.iscoroutinefunction(value) else value
+        if name not in self._is_awaited:
+            self._is_awaited[name] = inspect.iscoroutinefunction(value)
+        return partial(self._ask, name, value) if self._is_awaited[name] else value
 
     async def _ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
         await self._travel()

@@ -146,7 +146,16 @@ def test_every_scheduler_option_is_documented_with_its_default() -> None:
     assert table == expected
 
 
-OF_THE_ENGINE = {"drawn_delay", "freeze", "invoke", "missing", "on_complete", "planned", "run_policies"}
+OF_THE_ENGINE = {
+    "drawn_delay",
+    "freeze",
+    "invoke",
+    "missing",
+    "on_complete",
+    "planned",
+    "run_policies",
+    "tick_policies",
+}
 OF_THE_DRIVE = {"make_due_calls", "next_due", "waiting_runs"}
 RUN_CONTEXT = {"job", "run_id", "trace_id", "fire_time", "started_at", "attempt", "fence", "node", "logger", "progress"}
 RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the other slots are the engine's

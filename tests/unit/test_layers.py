@@ -32,9 +32,10 @@ LAYERS = [
     # pure time: no I/O; _clock alone reads time and sleeps
     ["triggers", "_clock", "_side_tasks", "_timeline", "_misfire"],
     # a job: words and a trigger put together
-    ["_job_settings", "_job_plan", "_retries", "_hooks", "_pings", "_run_policies"],
+    ["_job_settings", "_job_plan", "_retries", "_hooks", "_pings", "_run_policies", "_tick_policies"],
     ["_job_schedules"],
     ["_job_runs"],
+    ["_job_ticks"],
     ["_job"],
     # stores
     ["stores"],
@@ -49,6 +50,7 @@ LAYERS = [
         "_lease",
         "_execution",
         "_hook_calls",
+        "_conditions",
         "_failures",
         "_monitors",
     ],

@@ -13,6 +13,7 @@ from asyncsched import ConfigurationError, DuplicateJobError, Job, Scheduler
 from asyncsched._groups import GroupSettings
 from asyncsched._job_runs import JobRuns
 from asyncsched._job_schedules import JobSchedules
+from asyncsched._job_ticks import JobTicks
 from asyncsched.triggers import Daily
 
 if TYPE_CHECKING:
@@ -30,13 +31,15 @@ ALL: dict[str, Any] = {
     "lock_ttl": 60, "misfire_grace": None, "rerun_on_crash": 3, "catch_up": 600, "when_store_unavailable": "skip",
     "even_in_maintenance": True, "max_runs": 9, "timeout": 30, "retry": 3, "pause_after_failures": 5, "before": work,
     "after": work, "on_success": work, "on_failure": work, "on_skipped": work,
+    "when": work, "skip_when": work, "environments": "production",
 }  # fmt: skip
 
 
 def test_every_policy_is_a_setting() -> None:
     methods = {name: value for name, value in vars(Job).items() if name[0] != "_" and callable(value)}
     policies = {name for name, method in methods.items() if method.__annotations__["return"] == "Job"}
-    policies |= {name for name, value in vars(JobRuns).items() if name[0] != "_" and callable(value)}
+    for part in (JobRuns, JobTicks):
+        policies |= {name for name, value in vars(part).items() if name[0] != "_" and callable(value)}
     policies -= {"ping", "sentry_checkin"}  # a monitor watches one job
     assert set(GroupSettings.__annotations__) == policies == set(ALL)
     assert not set(ALL) & set(vars(JobSchedules))
@@ -164,8 +167,8 @@ REFUSED = [
     pytest.param(
         {"lock_tll": 5},
         "group(): 'lock_tll' is no setting of a group (did you mean 'lock_ttl'?); they are after, before, catch_up, "
-        "even_in_maintenance, lock_ttl, max_runs, misfire_grace, on_failure, on_one_server, on_skipped, "
-        "on_success, pause_after_failures, random_delay, rerun_on_crash, retry, timeout, timezone, "
+        "environments, even_in_maintenance, lock_ttl, max_runs, misfire_grace, on_failure, on_one_server, on_skipped, "
+        "on_success, pause_after_failures, random_delay, rerun_on_crash, retry, skip_when, timeout, timezone, when, "
         "when_store_unavailable, without_overlapping",
         id="a near miss",
     ),

@@ -74,4 +74,5 @@ def test_the_words_of_the_outcomes_and_reasons() -> None:
     }  # fmt: skip
     assert {str(reason) for reason in asyncsched.SkipReason} == {
         "overlap", "elsewhere", "paused", "maintenance", "store_unavailable", "shutting_down", "finished",
+        "condition", "condition_failed",
     }  # fmt: skip

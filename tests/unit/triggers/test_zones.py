@@ -76,6 +76,6 @@ def test_pytz_is_refused() -> None:
 
 
 def test_machine_without_zone_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    monkeypatch.setattr("asyncsched.triggers._zones.zoneinfo.available_timezones", set)
     with pytest.raises(ConfigurationError, match="no time zone data: install the package 'tzdata'"):
         zone("Nowhere/Land")
