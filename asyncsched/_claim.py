@@ -96,11 +96,6 @@ class Claim:
         return 0 if self.next_us is None else self.next_us - self.run.fire_us
 
     @property
-    def has_not_asked(self) -> bool:
-        """Whether it is a tick that waits for this node's turn."""
-        return self.timer is not None and self.request is None and self.is_tick
-
-    @property
     def is_elsewhere(self) -> bool:
         """Whether the store need not be asked: its tick, or a newer one, is known to be decided, and not in favour of
         this claim. The answer would say no more, unless the job is run again after a crash."""

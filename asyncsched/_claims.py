@@ -8,7 +8,7 @@ Knows nothing of how a store decides, nor of what a run does.
                            ├──far too early──▶ back to the timeline: this node's clock is wrong, the tick is not due
                            └──too late to ask again─▶ given up: skipped, and what may have been won is given back
 
-A tick becomes ready when this node has its turn (``_turns``), unless it hears before then that another node has it.
+A tick is submitted when this node has its turn (``_turns``), unless it hears before then that another node has it.
 
 One claim of a job at a time: a later tick waits for the decision of the earlier one and, where the store does not
 decide, takes its place. So grants of a job are never overtaken by older ones on their way, and fences rise in the
@@ -29,7 +29,7 @@ from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
@@ -84,12 +84,34 @@ class Claimer:
         self._outage = outage
         self._recovery = recovery
         self._turns = turns
-        turns.settle = partial(self._give_up, reason=SkipReason.ELSEWHERE)
+        turns.asker = self
         self._put_back = put_back
         self._ready: list[Claim] = []
         self._undecided: set[Claim] = set()
         self._wanted = asyncio.Event()
         self._closing = False
+
+    def submit_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
+        """Claim one tick of many jobs, each when it is this node's turn, unless another node is heard to have it.
+
+        Args:
+            states: the jobs.
+            tick_us: the tick that is due.
+            late_by: seconds by which it was noticed late, of its ``misfire_grace``.
+        """
+        for state in self._turns.take(states, tick_us, late_by):
+            self.ask(state, tick_us, late_by)
+
+    def ask(self, state: JobState, tick_us: int, late_by: float) -> None:
+        """Claim a tick whose turn has come."""
+        run = self._executor.new_run(state, ClaimKind.TICK, tick_us)
+        self.submit(state, run, late_by=late_by, next_us=state.next_us)
+
+    def told(self, state: JobState) -> None:
+        """Skip what is to be asked for again, if it is known by now that another node has it."""
+        claim = state.claims[0] if state.claims else None
+        if claim is not None and claim.timer is not None and claim.is_elsewhere:
+            self._give_up(claim, SkipReason.ELSEWHERE)
 
     def submit(
         self, state: JobState, run: Run, *, late_by: float = 0.0, next_us: int | None = None, rerun: bool = False
@@ -103,6 +125,7 @@ class Claimer:
             next_us: the tick after it.
             rerun: the tick was granted before, and its run was interrupted.
         """
+        self._turns.wait_no_longer(state)
         claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by), rerun=rerun)
         same = next((other for other in state.claims or () if claim.is_tick and other.is_tick_of(run)), None)
         if same is not None:
@@ -111,7 +134,7 @@ class Claimer:
         self._undecided.add(claim)
         if not state.claims:
             state.claims = [claim]
-            self._take_turn(claim)
+            self._make_ready(claim)
             return claim
         state.claims.append(claim)
         if claim.is_tick:
@@ -133,12 +156,10 @@ class Claimer:
         return None if patience is None else self._clock.monotonic() + patience
 
     def _replace_older_ticks(self, claims: list[Claim]) -> None:
-        """The newest pending tick wins: give up those that wait, but not one whose answer is on its way. One that waits
-        for its turn has it now, as nobody knows yet whose it is."""
+        """The newest pending tick wins: give up those that wait, but not one that was not asked for, or whose answer
+        is on its way: nobody knows whose it is."""
         for older in claims[:-1]:
-            if older.has_not_asked:
-                self._make_ready(older)
-            elif older.is_tick and (older.timer is not None or older is not claims[0]):
+            if older.is_tick and (older.timer is not None or older is not claims[0]):
                 self._make_way(older)
 
     def _make_way(self, claim: Claim) -> None:
@@ -152,14 +173,6 @@ class Claimer:
             self._close(claim)
         else:
             self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
-
-    def _take_turn(self, claim: Claim) -> None:
-        """Ask for a claim when it is this node's turn, unless it hears before then that another node has it."""
-        wait = 0.0 if claim.is_elsewhere else self._turns.wait(claim)
-        if wait:
-            claim.timer = self._clock.call_later(wait, partial(self._make_ready, claim))
-        else:
-            self._make_ready(claim)
 
     def _make_ready(self, claim: Claim) -> None:
         if claim.timer is not None:
@@ -360,7 +373,7 @@ class Claimer:
         was_first = claims[0] is claim
         claims.remove(claim)
         if was_first and claims:
-            self._take_turn(claims[0])
+            self._make_ready(claims[0])
 
     async def wait_decided(self, claim: Claim) -> None:
         """Wait until the run has started or was skipped."""
@@ -371,6 +384,7 @@ class Claimer:
     def close(self) -> None:
         """Take no more: give up what was not asked yet. ``claiming`` ends after the answer that is on its way."""
         self._closing = True
+        self._turns.close()
         for claim in tuple(self._undecided):
             if claim.timer is not None:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)

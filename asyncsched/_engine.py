@@ -10,7 +10,7 @@ An engine lives from one start to the stop after it, on one event loop; the faca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -91,10 +91,10 @@ class Engine:
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
-            store=store, clock=clock, logger=logger, ledger=ledger, executor=self.executor, fire=self._fire_tick
+            store=store, clock=clock, logger=logger, ledger=ledger, executor=self.executor, claim=self._claim_ticks
         )
         self.states: dict[str, JobState] = {}
-        self.turns = Turns(store, clock, node, self.states)
+        self.turns = Turns(store, clock, node, self.states, ledger)
         self.claimer = Claimer(
             store,
             clock,
@@ -226,8 +226,8 @@ class Engine:
                 self._fire(state, ClaimKind.START, now, now)
         self._ticker.turn()
 
-    def _fire_tick(self, state: JobState, fire_us: int, now: int) -> None:
-        self._fire(state, ClaimKind.TICK, fire_us, now)
+    def _claim_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
+        self.claimer.submit_ticks(states, tick_us, late_by)
 
     def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, now: int) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)

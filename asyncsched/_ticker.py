@@ -1,8 +1,8 @@
 """Owns when jobs come due: the two timelines, the timer, and what a late look at them means for each job.
 
     timeline ──due──▶ on time ──plain────▶ executor, many at once
-                 │       └────guarded──▶ fire
-                 └─late──▶ coalesce ──▶ fire, ledger
+                 │       └────guarded──▶ claimer
+                 └─late──▶ coalesce ──▶ executor, claimer, ledger
 
 Two timelines: plain jobs follow this node's clock. Guarded ones wait, on a node whose clock is ahead, for the
 store's, so that what they ask is not too early and all nodes follow one clock.
@@ -25,7 +25,7 @@ from asyncsched._timeline import Timeline
 from asyncsched.triggers._answers import LAST_US
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
@@ -49,7 +49,7 @@ class Ticker:
     """Knows when the next tick of each job is due, and hands over what has come due.
 
     Args:
-        fire: claims or starts one tick: of the job, due at that instant (us), as of now (us).
+        claim: claims one tick of guarded jobs: due at that instant (us), noticed so many seconds late.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Ticker:
         logger: SafeLogger,
         ledger: Ledger,
         executor: Executor,
-        fire: Callable[[JobState, int, int], object],
+        claim: Callable[[Sequence[JobState], int, float], object],
     ) -> None:
         self._store = store
         self._clock = clock
         self._logger = logger
         self._ledger = ledger
         self._executor = executor
-        self._fire = fire
+        self._claim = claim
         self.alarm = asyncio.Event()
         """Set when there is something to do for the next turn."""
         self.plain: Timeline[JobState] = Timeline()
@@ -134,9 +134,8 @@ class Ticker:
                 self._rebase(now - lag)
             self._known_lag_us = lag
             for fire_us, states in self.guarded.pop_due(now - lag):
-                for state in states:
-                    if (run_us := self._decide(state, fire_us, now - lag)) is not None:
-                        self._fire(state, run_us, now - lag)
+                for run_us, ready in self._decide_all(states, fire_us, now - lag, self.guarded).items():
+                    self._claim(ready, run_us, (now - lag - run_us) / 1e6)
 
     def _turn_plain(self, now: int) -> None:
         if not self._backlog:
@@ -158,12 +157,26 @@ class Ticker:
     def _start(self, states: list[JobState], fire_us: int, now: int) -> None:
         """Start the ticks of plain jobs: first all is decided, then they start. Whatever a handler does in its first
         step, each job waits for its next tick by then."""
-        late_us, is_paused, add = now - fire_us, self._store.is_paused, self.plain.add
-        ready: list[JobState] = []
-        late: dict[int, list[JobState]] = {}
+        is_paused = self._store.is_paused
+        for run_us, ready in self._decide_all(states, fire_us, now, self.plain).items():
+            running = []
+            for state in ready:
+                if is_paused(state.name):
+                    self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
+                else:
+                    running.append(state)
+            self._executor.start_ticks(running, run_us)
+
+    def _decide_all(
+        self, states: Sequence[JobState], fire_us: int, now: int, timeline: Timeline[JobState]
+    ) -> dict[int, list[JobState]]:
+        """Decide what a tick that has come due means for each of many jobs, set their next ones, and return the jobs by
+        the tick to run: ``fire_us``, unless they are late."""
+        late_us, add = now - fire_us, timeline.add
+        on_time: list[JobState] = []
+        ready = {fire_us: on_time}
         for state in states:
             grid, grace_us = state.grid, state.settings.grace_us
-            run_us: int | None = fire_us
             if (
                 grid is not None
                 and now < (next_us := fire_us + grid.interval_us) <= LAST_US
@@ -172,19 +185,10 @@ class Ticker:
             ):  # what `coalesce` would say of nearly all, at a fraction of its price
                 state.last_us, state.next_us = fire_us, next_us
                 add(next_us, state)
-            else:
-                run_us = self._decide(state, fire_us, now)
-            if run_us is None:
-                continue
-            if is_paused(state.name):
-                self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
-            elif run_us == fire_us:
-                ready.append(state)
-            else:
-                late.setdefault(run_us, []).append(state)
-        self._executor.start_ticks(ready, fire_us)
-        for late_fire_us, late_states in late.items():
-            self._executor.start_ticks(late_states, late_fire_us)
+                on_time.append(state)
+            elif (run_us := self._decide(state, fire_us, now)) is not None:
+                ready.setdefault(run_us, []).append(state)
+        return ready
 
     def _decide(self, state: JobState, fire_us: int, now: int) -> int | None:
         """Decide what a tick that has come due means, set the next one, and return the tick to run, if any."""

@@ -150,7 +150,7 @@ class Parts:
             ledger=self.ledger,
             outage=self.outage,
             recovery=self.recovery,
-            turns=Turns(self.store, self.clock, "n1", {}),
+            turns=Turns(self.store, self.clock, "n1", {}, self.ledger),
             put_back=lambda state, _: self.put_back.append(state),
         )
         self.tasks = [
