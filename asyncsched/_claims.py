@@ -45,8 +45,7 @@ MOST_AT_ONCE = 1_000
 """Claims in one call of the store at most. A call has a bound in time, so one of everything that a busy node has
 waiting could fail as a whole, be asked again with all that has come due meanwhile, and never get an answer."""
 LONGEST_EARLY_WAIT = 0.5
-"""Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
-meanwhile."""
+"""Seconds after which a claim that was too early is sent again at the latest: clocks may have been set meanwhile."""
 
 SKIPS = {
     Verdict.ELSEWHERE: SkipReason.ELSEWHERE,
@@ -127,19 +126,24 @@ class Claimer:
         """
         self._turns.wait_no_longer(state)
         claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by), rerun=rerun)
-        same = next((other for other in state.claims or () if claim.is_tick and other.is_tick_of(run)), None)
+        if state.claims:
+            return self._submit_behind(state.claims, claim)
+        self._undecided.add(claim)
+        state.claims = [claim]
+        self._make_ready(claim)
+        return claim
+
+    def _submit_behind(self, claims: list[Claim], claim: Claim) -> Claim:
+        """Claim a run after what is being claimed for its job already."""
+        same = next((other for other in claims if claim.is_tick and other.is_tick_of(claim.run)), None)
         if same is not None:
             self._come_due_again(same, claim.give_up_at)
             return same
         self._undecided.add(claim)
-        if not state.claims:
-            state.claims = [claim]
-            self._make_ready(claim)
-            return claim
-        state.claims.append(claim)
+        claims.append(claim)
         if claim.is_tick:
-            self._replace_older_ticks(state.claims)
-        elif run.kind is ClaimKind.TRIGGER:  # the one that it waits for may be tried for an hour
+            self._replace_older_ticks(claims)
+        elif claim.run.kind is ClaimKind.TRIGGER:  # the one that it waits for may be tried for an hour
             give_up = partial(self._give_up, claim, SkipReason.STORE_UNAVAILABLE)
             claim.timer = self._clock.call_later(TRIGGER_PATIENCE, give_up)
         return claim

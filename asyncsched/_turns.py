@@ -187,9 +187,13 @@ class Turns:
         if left <= 0.0:
             return states
         waiting = Wait(states, tick_us, late_by, self._clock.monotonic())
-        waiting.timer = self._clock.call_later(left, partial(self._ask, waiting))
+        waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
         self._waiting.update(dict.fromkeys(states, waiting))
         return ()
+
+    def _come(self, waiting: Wait) -> None:
+        """Ask in the event loop's next turn: what a busy node has to hear by now, it hears in this one."""
+        asyncio.get_running_loop().call_soon(self._ask, waiting)
 
     def _ask(self, waiting: Wait) -> None:
         for state in waiting.states:
@@ -232,7 +236,7 @@ class Turns:
     def heard(self, job: str, tick_us: int) -> None:
         """Take in that a tick of a job was decided, as an answer to a claim of it would tell."""
         state = self._states.get(job)
-        if state is None or self._skew is None:
+        if state is None or tick_us <= state.remembered_us or self._skew is None:
             return
         now = self._clock.time()
         if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
