@@ -106,10 +106,9 @@ class Claimer:
         run = self._executor.new_run(state, ClaimKind.TICK, tick_us)
         self.submit(state, run, late_by=late_by, next_us=state.next_us)
 
-    def told(self, state: JobState) -> None:
+    def told(self, claim: Claim) -> None:
         """Skip what is to be asked for again, if it is known by now that another node has it."""
-        claim = state.claims[0] if state.claims else None
-        if claim is not None and claim.timer is not None and claim.is_elsewhere:
+        if claim.timer is not None and claim.is_elsewhere:
             self._give_up(claim, SkipReason.ELSEWHERE)
 
     def submit(

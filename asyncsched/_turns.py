@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from asyncsched._claim import remember, retention
+from asyncsched._claim import retention
 from asyncsched._clock import sleep
 from asyncsched._grants import ClaimKind
 from asyncsched._run import SkipReason
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from asyncsched._accounting import Ledger
+    from asyncsched._claim import Claim
     from asyncsched._job_state import JobState
     from asyncsched.protocols import Attendance, Clock, Store, Timer
 
@@ -70,8 +71,8 @@ class Asker(Protocol):
         """Ask for a tick whose turn has come."""
         ...
 
-    def told(self, state: JobState) -> None:
-        """Take in that more is remembered of a job whose claims are being asked for."""
+    def told(self, claim: Claim) -> None:
+        """Take in that more is remembered of the job whose claim is under way."""
         ...
 
 
@@ -242,11 +243,12 @@ class Turns:
         if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
             return
         gap_us = 0 if state.next_us is None else state.next_us - tick_us
-        remember(state, tick_us, retention(state.settings, gap_us), now)
+        state.remembered_us, state.remembered_until = tick_us, now + retention(state.settings, gap_us)
         waiting = self._waiting.get(state)
         if waiting is None:
-            self.asker.told(state)
-        elif waiting.tick_us <= state.remembered_us:
+            if state.claims:
+                self.asker.told(state.claims[0])
+        elif waiting.tick_us <= tick_us:
             self._forget(state, waiting)
             self._skip(state, waiting.tick_us, SkipReason.ELSEWHERE)
 

@@ -1,4 +1,4 @@
-"""The connections of a client of our own: each for one round trip at a time, and none used again that may be off step."""
+"""The connections of a client of our own: one round trip at a time on each, and none used again that is out of step."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ def connections(pool: Pool) -> Connections:
     return Connections(pool)  # type: ignore[arg-type]
 
 
-async def test_a_round_trip_is_one_write_and_its_connection_is_used_again(
-    pool: Pool, connections: Connections
-) -> None:
+async def test_a_round_trip_is_one_write_and_its_connection_is_used_again(pool: Pool, connections: Connections) -> None:
     assert await connections.send([("A",), ("B",)]) == [b"A", b"B"]
     assert await connections.send([("C",)]) == [b"C"]
     (wire,) = Wire.made
