@@ -14,6 +14,7 @@ from asyncsched._run import SkipReason
 if TYPE_CHECKING:
     import asyncio
 
+    from asyncsched._grants import ClaimAnswer
     from asyncsched._job_settings import JobSettings
     from asyncsched._job_state import JobState
     from asyncsched._run import Run
@@ -106,11 +107,6 @@ class Claim:
         return 0 if self.next_us is None else self.next_us - self.run.fire_us
 
     @property
-    def has_not_asked(self) -> bool:
-        """Whether it is a tick that waits for this node's turn."""
-        return self.timer is not None and self.request is None and self.is_tick
-
-    @property
     def is_elsewhere(self) -> bool:
         """Whether the store need not be asked: its tick, or a newer one, is known to be decided, and not in favour of
         this claim. The answer would say no more, unless the job is run again after a crash."""
@@ -132,6 +128,23 @@ class Claim:
         """Whether it runs although the store did not decide it, as its job wants: tried, and first on this node."""
         has_turn = self.has_lock or self.state.overlap_lock is None
         return self.state.job.runs_without_store and self.may_have_won and has_turn and not self.rerun
+
+    def reason(self, answer: ClaimAnswer) -> SkipReason:
+        """Return why it is skipped. Where a newer tick has been decided, nobody knows whose an older one was: if an
+        answer was lost, it may have been this node's own."""
+        if self.may_have_won and answer.verdict is Verdict.ELSEWHERE and answer.newest_us > self.run.fire_us:
+            return SkipReason.STORE_UNAVAILABLE
+        return SKIPS[answer.verdict]
+
+    def seal(self) -> None:
+        """Note that the fate of its tick is sealed."""
+        if self.is_tick and self.state.decided_us < self.run.fire_us:
+            self.state.decided_us = self.run.fire_us
+
+    def release_lock(self) -> None:
+        """Free the job's local overlap lock, if it holds that."""
+        if self.has_lock and self.state.overlap_lock is not None:
+            self.state.overlap_lock.release()
 
     def build_request(self, now: float) -> ClaimRequest:
         """Return the request, the same for every try; ``now`` is the wall clock at the first one."""

@@ -8,7 +8,7 @@ Knows nothing of how a store decides, nor of what a run does.
                            ├──far too early──▶ back to the timeline: this node's clock is wrong, the tick is not due
                            └──too late to ask again─▶ given up: skipped, and what may have been won is given back
 
-A tick becomes ready when this node has its turn (``_turns``), unless it hears before then that another node has it.
+A tick is submitted when this node has its turn (``_turns``), unless it hears before then that another node has it.
 
 One claim of a job at a time: a later tick waits for the decision of the earlier one and, where the store does not
 decide, takes its place. So grants of a job are never overtaken by older ones on their way, and fences rise in the
@@ -30,11 +30,10 @@ from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
-    from asyncsched._grants import Lease
     from asyncsched._job_state import JobState
     from asyncsched._lease import LeaseKeeper
     from asyncsched._outage import Outage
@@ -46,8 +45,7 @@ MOST_AT_ONCE = 1_000
 """Claims in one call of the store at most. A call has a bound in time, so one of everything that a busy node has
 waiting could fail as a whole, be asked again with all that has come due meanwhile, and never get an answer."""
 LONGEST_EARLY_WAIT = 0.5
-"""Seconds after which a claim that was too early is sent again at the latest: the clocks may have been set
-meanwhile."""
+"""Seconds after which a claim that was too early is sent again at the latest: clocks may have been set meanwhile."""
 
 WON, UNDECIDED = Verdict.WON, Verdict.UNDECIDED  # to look up a member of an enum costs several times as much
 
@@ -67,6 +65,7 @@ class Claimer:
         recovery: Recovery,
         turns: Turns,
         put_back: Callable[[JobState, int], None],
+        fire: Callable[[JobState, ClaimKind, int, float], object],
         finish: Callable[[JobState], None],
     ) -> None:
         self._store = store
@@ -77,14 +76,39 @@ class Claimer:
         self._outage = outage
         self._recovery = recovery
         self._turns = turns
-        turns.settle = partial(self._give_up, reason=SkipReason.ELSEWHERE)
+        turns.asker = self
         self._put_back = put_back
+        self._fire = fire
         self._finish = finish
         self._ready: list[Claim] = []
         self._undecided: set[Claim] = set()
         self._queue = Queue(clock, executor, self._make_ready)
         self._wanted = asyncio.Event()
         self._closing = False
+
+    def submit_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
+        """Claim one tick of many jobs, each when it is this node's turn, unless another node is heard to have it.
+
+        Args:
+            states: the jobs.
+            tick_us: the tick that is due.
+            late_by: seconds by which it was noticed late, of its ``misfire_grace``.
+        """
+        for state in self._turns.take(states, tick_us, late_by):
+            self.ask(state, tick_us, late_by)
+
+    def ask(self, state: JobState, tick_us: int, late_by: float) -> None:
+        """Claim a tick whose turn has come; if its job wants that, not before its conditions were asked."""
+        if state.asks_first:
+            self._fire(state, ClaimKind.TICK, tick_us, late_by)
+            return
+        run = self._executor.new_run(state, ClaimKind.TICK, tick_us)
+        self.submit(state, run, late_by=late_by, next_us=state.next_us)
+
+    def told(self, claim: Claim) -> None:
+        """Skip what is to be asked for again, if it is known by now that another node has it."""
+        if claim.timer is not None and claim.is_elsewhere:
+            self._give_up(claim, SkipReason.ELSEWHERE)
 
     def submit(
         self, state: JobState, run: Run, *, late_by: float = 0.0, next_us: int | None = None, rerun: bool = False
@@ -98,22 +122,30 @@ class Claimer:
             next_us: the tick after it.
             rerun: the tick was granted before, and its run was interrupted.
         """
-        claim = Claim(state, run, next_us, self._give_up_at(state, run, late_by), rerun=rerun)
-        same = next((other for other in state.claims or () if claim.is_tick and other.is_tick_of(run)), None)
+        self._turns.wait_no_longer(state)
+        patience = patience_with(state, run.kind, late_by)
+        give_up_at = None if patience is None else self._clock.monotonic() + patience
+        claim = Claim(state, run, next_us, give_up_at, rerun=rerun)
+        if state.claims:
+            return self._submit_behind(state.claims, claim)
+        self._undecided.add(claim)
+        state.claims = [claim]
+        self._make_ready(claim)
+        return claim
+
+    def _submit_behind(self, claims: list[Claim], claim: Claim) -> Claim:
+        """Claim a run after what is being claimed for its job already."""
+        same = next((other for other in claims if claim.is_tick and other.is_tick_of(claim.run)), None)
         if same is not None:
             self._come_due_again(same, claim.give_up_at)
             return same
         self._undecided.add(claim)
-        if not state.claims:
-            state.claims = [claim]
-            self._take_turn(claim)
-            return claim
-        state.claims.append(claim)
+        claims.append(claim)
         if claim.is_tick:
-            self._replace_older_ticks(state.claims)
-        elif state.claims[0] in self._queue.claims and run.kind is not ClaimKind.TICK:
+            self._replace_older_ticks(claims)
+        elif claims[0] in self._queue.claims and claim.run.kind is not ClaimKind.TICK:
             self._skip_unasked(claim, SkipReason.OVERLAP)
-        elif run.kind is ClaimKind.TRIGGER:  # the one that it waits for may be tried for an hour
+        elif claim.run.kind is ClaimKind.TRIGGER:  # the one that it waits for may be tried for an hour
             give_up = partial(self._give_up, claim, SkipReason.STORE_UNAVAILABLE)
             claim.timer = self._clock.call_later(TRIGGER_PATIENCE, give_up)
         return claim
@@ -125,17 +157,11 @@ class Claimer:
         if claim.timer is not None:
             self._make_ready(claim)
 
-    def _give_up_at(self, state: JobState, run: Run, late_by: float) -> float | None:
-        patience = patience_with(state, run.kind, late_by)
-        return None if patience is None else self._clock.monotonic() + patience
-
     def _replace_older_ticks(self, claims: list[Claim]) -> None:
-        """The newest pending tick wins: give up those that wait, but not one whose answer is on its way. One that waits
-        for its turn has it now, as nobody knows yet whose it is."""
+        """The newest pending tick wins: give up those that wait, but not one that was not asked for, or whose answer
+        is on its way: nobody knows whose it is."""
         for older in claims[:-1]:
-            if older.has_not_asked:
-                self._make_ready(older)
-            elif older.is_tick and (older.timer is not None or older is not claims[0]):
+            if older.is_tick and (older.timer is not None or older is not claims[0]):
                 self._make_way(older)
 
     def _make_way(self, claim: Claim) -> None:
@@ -145,18 +171,10 @@ class Claimer:
         later = [other.run for other in claims[claims.index(claim) + 1 :] if other.is_tick]
         if claim.is_tick and any(run.fire_us < claim.run.fire_us for run in later):
             self._let_go(claim)
-            self._release_lock(claim)
+            claim.release_lock()
             self._close(claim)
         else:
             self._give_up(claim, SkipReason.STORE_UNAVAILABLE)
-
-    def _take_turn(self, claim: Claim) -> None:
-        """Ask for a claim when it is this node's turn, unless it hears before then that another node has it."""
-        wait = 0.0 if claim.is_elsewhere else self._turns.wait(claim)
-        if wait:
-            claim.timer = self._clock.call_later(wait, partial(self._make_ready, claim))
-        else:
-            self._make_ready(claim)
 
     def _make_ready(self, claim: Claim) -> None:
         if claim.timer is not None:
@@ -271,19 +289,12 @@ class Claimer:
             self._ledger.reruns_exhausted(claim.state, claim.run.fire_us, answer.attempt)
         if answer.verdict is Verdict.FINISHED:
             self._finish(claim.state)
-        self._seal(claim)
-        self._skip(claim, self._reason(claim, answer), wait=answer.wait or None)
-
-    def _reason(self, claim: Claim, answer: ClaimAnswer) -> SkipReason:
-        """Return why the tick is skipped. Where a newer one has been decided, nobody knows whose an older one was: if
-        an answer was lost, it may have been this node's own."""
-        if claim.may_have_won and answer.verdict is Verdict.ELSEWHERE and answer.newest_us > claim.run.fire_us:
-            return SkipReason.STORE_UNAVAILABLE
-        return SKIPS[answer.verdict]
+        claim.seal()
+        self._skip(claim, claim.reason(answer), wait=answer.wait or None)
 
     def _start(self, claim: Claim, fence: int, sent_at: float) -> None:
         claim.run.fence = fence
-        self._seal(claim)
+        claim.seal()
         lease = claim.lease(fence) if fence else None
         self._executor.start_granted(claim.state, claim.run, lease, sent_at)
         self._close(claim)
@@ -294,7 +305,7 @@ class Claimer:
         """Ask again when the tick is due by the store's clock. Where that is long, this node's clock is wrong: the
         tick has not come due at all, and goes back to the timeline."""
         if wait > LONGEST_EARLY_WAIT and self._store.time() is not None and not self._closing:
-            self._release_lock(claim)
+            claim.release_lock()
             self._close(claim)
             self._put_back(claim.state, claim.run.fire_us)
         else:
@@ -333,10 +344,8 @@ class Claimer:
             claim.timer.cancel()
             claim.timer = None
         lease = claim.undo_lease() if claim.may_have_won else None
-        if lease is not None:
-            self._give_back(claim, lease, runs_anyway=runs_anyway)
-
-    def _give_back(self, claim: Claim, lease: Lease, *, runs_anyway: bool) -> None:
+        if lease is None:
+            return
         if runs_anyway:  # so it is not another node's to run again
             self._keeper.give_back(replace(lease, finished=True))
         else:
@@ -344,26 +353,18 @@ class Claimer:
 
     def _skip_unasked(self, claim: Claim, reason: SkipReason) -> None:
         if self._store.time() is not None:
-            self._seal(claim)
+            claim.seal()
         self._skip(claim, reason)
 
     def _skip(self, claim: Claim, reason: SkipReason, *, wait: float | None = None) -> None:
         run = claim.run
-        self._release_lock(claim)
+        claim.release_lock()
         run.end(Outcome.SKIPPED, skip_reason=reason)
         if claim.rerun:  # the tick was accounted for when it was first claimed
             self._recovery.left_open(claim.state, run.fire_us, wait)
         else:
             self._ledger.skipped(claim.state, run.fire_us, reason, run.kind)
         self._close(claim)
-
-    def _seal(self, claim: Claim) -> None:
-        if claim.is_tick and claim.state.decided_us < claim.run.fire_us:
-            claim.state.decided_us = claim.run.fire_us
-
-    def _release_lock(self, claim: Claim) -> None:
-        if claim.has_lock and claim.state.overlap_lock is not None:
-            claim.state.overlap_lock.release()
 
     def _close(self, claim: Claim) -> None:
         self._undecided.discard(claim)
@@ -375,7 +376,7 @@ class Claimer:
         was_first = claims[0] is claim
         claims.remove(claim)
         if was_first and claims:
-            self._take_turn(claims[0])
+            self._make_ready(claims[0])
 
     async def wait_decided(self, claim: Claim) -> None:
         """Wait until the run has started or was skipped."""
@@ -386,6 +387,7 @@ class Claimer:
     def close(self) -> None:
         """Take no more: give up what was not asked yet. ``claiming`` ends after the answer that is on its way."""
         self._closing = True
+        self._turns.close()
         for claim in tuple(self._undecided):
             if claim.timer is not None:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)

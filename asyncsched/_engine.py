@@ -10,7 +10,7 @@ An engine lives from one start to the stop after it, on one event loop; the faca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,14 @@ from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
-from asyncsched._grants import EVERY_JOB, ClaimKind
+from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
 from asyncsched._recovery import Recovery
-from asyncsched._run import Origin, Outcome, Run, SkipReason
+from asyncsched._run import Origin, Outcome, Run
 from asyncsched._store_health import StoreHealth
 from asyncsched._tasks import cancel_until_ended
 from asyncsched._ticker import Ticker
@@ -93,10 +93,16 @@ class Engine:
         self._loop_watch = LoopWatch(clock, self.keeper.shortest_ttl, self.executor.job_of, ledger)
         self.keeper.on_held = self._loop_watch.watch
         self._ticker = Ticker(
-            store=store, clock=clock, logger=logger, ledger=ledger, executor=self.executor, fire=self._fire_tick
+            store=store,
+            clock=clock,
+            logger=logger,
+            ledger=ledger,
+            executor=self.executor,
+            claim=self._claim_ticks,
+            fire=self._fire,
         )
         self.states: dict[str, JobState] = {}
-        self.turns = Turns(store, clock, node, self.states)
+        self.turns = Turns(store, clock, node, self.states, ledger)
         self.claimer = Claimer(
             store,
             clock,
@@ -107,6 +113,7 @@ class Engine:
             recovery=self.recovery,
             turns=self.turns,
             put_back=self._ticker.put_back,
+            fire=self._fire,
             finish=self._ticker.finish,
         )
         self._immediate: list[JobState] = []
@@ -188,7 +195,7 @@ class Engine:
         """Start a run now, or learn why not."""
         state = self.states[name]
         now = now_us(self._clock)
-        run, claim = self._fire(state, ClaimKind.TRIGGER, now, now)
+        run, claim = self._fire(state, ClaimKind.TRIGGER, now)
         if claim is not None:
             await self.claimer.wait_decided(claim)
         return run
@@ -249,15 +256,14 @@ class Engine:
         for state in immediate:
             if not state.retired:
                 now = now_us(self._clock)
-                self._fire(state, ClaimKind.START, now, now)
+                self._fire(state, ClaimKind.START, now)
         self._ticker.turn()
 
-    def _fire_tick(self, state: JobState, fire_us: int, now: int) -> None:
-        self._fire(state, ClaimKind.TICK, fire_us, now)
+    def _claim_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
+        self.claimer.submit_ticks(states, tick_us, late_by)
 
-    def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, now: int) -> tuple[Run, Claim | None]:
+    def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, late_by: float = 0.0) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
-        late_by = (now - fire_us) / 1e6
         if state.asks_first and kind is not ClaimKind.TRIGGER:
             self._made_conditions().ask(state, run, late_by)
             return run, None
@@ -269,22 +275,13 @@ class Engine:
         """Claim a run, or start it if nothing guards it."""
         if state.job.is_guarded:
             return self.claimer.submit(state, run, late_by=late_by, next_us=next_us, rerun=rerun)
-        reason = self._reason_to_skip(state, run.kind)
+        reason = self._ticker.reason_to_skip(state, run.kind)
         if reason is None:
             self.executor.start(state, run)
         else:
             run.end(Outcome.SKIPPED, skip_reason=reason)
             self._ledger.skipped(state, run.fire_us, reason, run.kind)
         return None
-
-    def _reason_to_skip(self, state: JobState, kind: ClaimKind) -> SkipReason | None:
-        """Return why a run of a plain job does not start, if it does not. Of others the ticker knows."""
-        if self._store.is_paused(state.name):
-            return SkipReason.PAUSED
-        is_resting = kind is not ClaimKind.TRIGGER and not state.job.runs_in_maintenance
-        if is_resting and self._store.is_paused(EVERY_JOB):
-            return SkipReason.MAINTENANCE
-        return None if kind is not ClaimKind.TICK or self._ticker.use_up(state) else SkipReason.FINISHED
 
     def _rerun(self, state: JobState, fire_us: int) -> None:
         """Claim a tick again whose run was interrupted."""
@@ -298,7 +295,7 @@ class Engine:
         """Claim a tick that came due while no node lived, unless a later one has come due meanwhile."""
         is_late = state.last_us >= fire_us or any(claim.is_tick for claim in state.claims or ())
         if not is_late:
-            self._fire(state, ClaimKind.TICK, fire_us, fire_us)  # how late it may be was judged before
+            self._fire(state, ClaimKind.TICK, fire_us)  # how late it may be was judged before
 
     # Stopping
 

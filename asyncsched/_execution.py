@@ -16,6 +16,7 @@ import asyncio
 import random
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._clock import sleep, wait_until_set
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from asyncsched._lease import HeldLease, LeaseKeeper
     from asyncsched._run import Origin
     from asyncsched.protocols import Clock
+
+    Spawned = tuple[JobState, Run, HeldLease | None]
 
 _SUCCEEDED = Outcome.SUCCEEDED
 _TICK = ClaimKind.TICK
@@ -66,6 +69,8 @@ class Executor:
         self._hurried = False
         self._start_by = float("inf")
         self._starts_at: dict[Run, float] = {}
+        self._spawned: list[Spawned] = []
+        """Runs that were granted in this turn of the event loop."""
         self._draining = False
         self.active: dict[Run, JobState] = {}
         self.on_freed: Callable[[JobState], None] = lambda _: None
@@ -110,18 +115,30 @@ class Executor:
         """Carry out a run whose claim was won; ``lease`` is what it holds, asked for at ``sent_at`` (monotonic)."""
         held = None
         if lease is not None:
-            held = self._keeper.hold(lease, sent_at, lambda why: self._lose(run, why))
+            held = self._keeper.hold(lease, sent_at, partial(self._lose, run))
             if lease.cancellable:
-                held.on_unwanted = lambda: self._supersede(run)
+                held.on_unwanted = partial(self._supersede, run)
         self._spawn(state, run, self._carry_out(state, run, held, granted=True))
+        if not self._spawned:
+            self._loop.call_soon(self._look_behind)
+        self._spawned.append((state, run, held))
 
-        def end_if_never_begun(_: object) -> None:
-            if not run.begun:  # somebody else cancelled the task before its first step, such as the end of asyncio.run
-                self._give_back(state, run, held)
-                self._end(state, run)
+    def _look_behind(self) -> None:
+        """Look, behind the first steps of all tasks that were made in this turn of the loop, which had one."""
+        spawned, self._spawned = self._spawned, []
+        self._loop.call_soon(self._watch_late_starts, spawned)
 
-        assert run.task is not None
-        run.task.add_done_callback(end_if_never_begun)
+    def _watch_late_starts(self, spawned: list[Spawned]) -> None:
+        for state, run, held in spawned:
+            if not run.begun:
+                assert run.task is not None
+                run.task.add_done_callback(partial(self._end_never_begun, state, run, held))
+
+    def _end_never_begun(self, state: JobState, run: Run, held: HeldLease | None, _: object) -> None:
+        """Book a run whose task somebody else cancelled before its first step, such as the end of asyncio.run."""
+        if not run.begun:
+            self._give_back(state, run, held)
+            self._end(state, run)
 
     def _spawn(self, state: JobState, run: Run, life: Coroutine[None, None, None]) -> None:
         state.active += 1
@@ -142,7 +159,8 @@ class Executor:
         run.begun = True
         try:
             if granted:
-                await self._sleep_delay(state, run)
+                if state.delay is not None:
+                    await self._sleep_delay(state, run)
                 if held is not None:
                     self._keeper.check(held)
             if run.asked_to_end is None:
@@ -170,7 +188,7 @@ class Executor:
 
     async def _sleep_delay(self, state: JobState, run: Run) -> None:
         """Sleep the job's random delay. A run that is asked to end meanwhile does not start."""
-        if state.job.delay is None or run.kind is ClaimKind.TRIGGER:
+        if run.kind is ClaimKind.TRIGGER:
             return
         delay = state.job.drawn_delay(run.fire_us, self._random)
         try:

@@ -56,6 +56,8 @@ class LoopWatch:
         self._beat_at = 0.0
         self._timer: Timer | None = None
         self._was_seen = False
+        self._was_held = False
+        """Whether a lease was held since the last beat: short runs that follow each other are watched as one."""
         self._job: str | None = None
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
@@ -64,6 +66,7 @@ class LoopWatch:
     def watch(self, lock_ttl: float) -> None:
         """Watch for the sake of a lease that is held from now on; it costs nothing while a shorter one is."""
         limit = lock_ttl / PART_OF_TTL
+        self._was_held = True
         if limit < self._limit and not self._closing:
             self._beat_at = self._clock.monotonic()  # before the limit: the thread may look in between
             self._limit = limit
@@ -88,12 +91,16 @@ class LoopWatch:
         job, self._job, self._was_seen = self._job, None, False
         if silent_for > self._limit:
             self._ledger.loop_blocked(job, silent_for)
+        was_held, self._was_held = self._was_held, False
         shortest = self._shortest_ttl()
-        self._limit = float("inf") if shortest is None else shortest / PART_OF_TTL
-        if shortest is None:
-            self._timer = None
-        else:
+        if shortest is not None:
+            self._limit = shortest / PART_OF_TTL
             self._set_timer()
+        elif was_held:
+            self._set_timer()
+        else:
+            self._limit = float("inf")
+            self._timer = None
 
     def _look_on(self) -> None:
         """Look, in the thread, whether the loop still beats."""

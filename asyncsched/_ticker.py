@@ -1,8 +1,8 @@
 """Owns when jobs come due: the two timelines, the timer, and what a late look at them means for each job.
 
     timeline ──due──▶ on time ──plain────▶ executor, many at once
-                 │       └────guarded──▶ fire
-                 └─late──▶ coalesce ──▶ fire, ledger
+                 │       └────guarded──▶ claimer
+                 └─late──▶ coalesce ──▶ executor, claimer, ledger
 
 Two timelines: plain jobs follow this node's clock. Guarded ones wait, on a node whose clock is ahead, for the
 store's, so that what they ask is not too early and all nodes follow one clock.
@@ -25,7 +25,7 @@ from asyncsched._timeline import Timeline
 from asyncsched.triggers._answers import LAST_US
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from asyncsched._accounting import Ledger
     from asyncsched._execution import Executor
@@ -49,7 +49,8 @@ class Ticker:
     """Knows when the next tick of each job is due, and hands over what has come due.
 
     Args:
-        fire: claims or starts one tick: of the job, due at that instant (us), as of now (us).
+        claim: claims one tick of guarded jobs: due at that instant (us), noticed so many seconds late.
+        fire: takes one tick of a plain job that asks first, in the same terms.
     """
 
     def __init__(
@@ -60,13 +61,15 @@ class Ticker:
         logger: SafeLogger,
         ledger: Ledger,
         executor: Executor,
-        fire: Callable[[JobState, int, int], object],
+        claim: Callable[[Sequence[JobState], int, float], object],
+        fire: Callable[[JobState, ClaimKind, int, float], object],
     ) -> None:
         self._store = store
         self._clock = clock
         self._logger = logger
         self._ledger = ledger
         self._executor = executor
+        self._claim = claim
         self._fire = fire
         self.alarm = asyncio.Event()
         """Set when there is something to do for the next turn."""
@@ -113,6 +116,15 @@ class Ticker:
             self.finish(state)
         return self._left[state] >= 0
 
+    def reason_to_skip(self, state: JobState, kind: ClaimKind) -> SkipReason | None:
+        """Return why a run of a plain job does not start, if it does not. ``_start`` knows it of most ticks."""
+        if self._store.is_paused(state.name):
+            return SkipReason.PAUSED
+        is_resting = kind is not ClaimKind.TRIGGER and not state.job.runs_in_maintenance
+        if is_resting and self._store.is_paused(EVERY_JOB):
+            return SkipReason.MAINTENANCE
+        return None if kind is not ClaimKind.TICK or self.use_up(state) else SkipReason.FINISHED
+
     def put_back(self, state: JobState, fire_us: int) -> None:
         """Wait for the tick ``fire_us`` by the store's clock: it came due, but by that it had not. Unless that was
         found out before: then ticks that are truly due may have been claimed since, and must not be again."""
@@ -154,9 +166,8 @@ class Ticker:
                 self._rebase(now - lag)
             self._known_lag_us = lag
             for fire_us, states in self.guarded.pop_due(now - lag):
-                for state in states:
-                    if (run_us := self._decide(state, fire_us, now - lag)) is not None:
-                        self._fire(state, run_us, now - lag)
+                for run_us, ready in self._decide_all(states, fire_us, now - lag, self.guarded).items():
+                    self._claim(ready, run_us, (now - lag - run_us) / 1e6)
 
     def _turn_plain(self, now: int) -> None:
         if not self._backlog:
@@ -178,13 +189,34 @@ class Ticker:
     def _start(self, states: list[JobState], fire_us: int, now: int) -> None:
         """Start the ticks of plain jobs: first all is decided, then they start. Whatever a handler does in its first
         step, each job waits for its next tick by then."""
-        late_us, is_paused, add = now - fire_us, self._store.is_paused, self.plain.add
+        is_paused = self._store.is_paused
         is_maintained = is_paused(EVERY_JOB)
-        ready: list[JobState] = []
-        late: dict[int, list[JobState]] = {}
+        for run_us, ready in self._decide_all(states, fire_us, now, self.plain).items():
+            running = []
+            for state in ready:
+                if is_paused(state.name):
+                    self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
+                elif is_maintained and not state.job.runs_in_maintenance:
+                    self._ledger.skipped(state, run_us, SkipReason.MAINTENANCE, ClaimKind.TICK)
+                elif state.asks_first:
+                    self._fire(state, ClaimKind.TICK, run_us, (now - run_us) / 1e6)
+                else:
+                    running.append(state)
+            if self._left:
+                for state in running:
+                    self.use_up(state)
+            self._executor.start_ticks(running, run_us)
+
+    def _decide_all(
+        self, states: Sequence[JobState], fire_us: int, now: int, timeline: Timeline[JobState]
+    ) -> dict[int, list[JobState]]:
+        """Decide what a tick that has come due means for each of many jobs, set their next ones, and return the jobs by
+        the tick to run: ``fire_us``, unless they are late."""
+        late_us, add = now - fire_us, timeline.add
+        on_time: list[JobState] = []
+        ready = {fire_us: on_time}
         for state in states:
             grid, grace_us = state.grid, state.settings.grace_us
-            run_us: int | None = fire_us
             if (
                 grid is not None
                 and now < (next_us := fire_us + grid.interval_us) <= LAST_US
@@ -193,26 +225,10 @@ class Ticker:
             ):  # what `coalesce` would say of nearly all, at a fraction of its price
                 state.last_us, state.next_us = fire_us, next_us
                 add(next_us, state)
-            else:
-                run_us = self._decide(state, fire_us, now)
-            if run_us is None:
-                continue
-            if is_paused(state.name):
-                self._ledger.skipped(state, run_us, SkipReason.PAUSED, ClaimKind.TICK)
-            elif is_maintained and not state.job.runs_in_maintenance:
-                self._ledger.skipped(state, run_us, SkipReason.MAINTENANCE, ClaimKind.TICK)
-            elif state.asks_first:
-                self._fire(state, run_us, now)
-            elif run_us == fire_us:
-                ready.append(state)
-            else:
-                late.setdefault(run_us, []).append(state)
-        if self._left:
-            for state in chain(ready, *late.values()):
-                self.use_up(state)
-        self._executor.start_ticks(ready, fire_us)
-        for late_fire_us, late_states in late.items():
-            self._executor.start_ticks(late_states, late_fire_us)
+                on_time.append(state)
+            elif (run_us := self._decide(state, fire_us, now)) is not None:
+                ready.setdefault(run_us, []).append(state)
+        return ready
 
     def _decide(self, state: JobState, fire_us: int, now: int) -> int | None:
         """Decide what a tick that has come due means, set the next one, and return the tick to run, if any."""

@@ -2,12 +2,15 @@
 
     due ──first in order, or nobody is heard──────────────────────▶ ask
      │
-     └─others─▶ wait ──heard that it was decided──▶ elsewhere
-                  └────its turn comes, nothing heard──▶ ask
+     └─others─▶ wait ──heard that it was decided──────────────────▶ elsewhere
+                  └────its turn comes, or a newer tick is due─────▶ ask
 
 For each tick the nodes stand in another order. The first asks at once, the others wait to hear what came of it, each a
 little longer than the one before. Nothing rests on the order, nor on hearing: who runs a tick is decided by its claim
 alone. Nodes whose views differ ask once too often, or a little later; one that hears nothing asks for each tick.
+
+Most ticks on most nodes only wait and hear. So nothing is made for them, neither a run nor a claim, before they are
+asked for.
 """
 
 from __future__ import annotations
@@ -15,19 +18,23 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from asyncsched._claim import remember, retention
+from asyncsched._claim import retention
 from asyncsched._clock import sleep
+from asyncsched._grants import ClaimKind
+from asyncsched._run import SkipReason
 from asyncsched._store_health import skew_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
+    from asyncsched._accounting import Ledger
     from asyncsched._claim import Claim
     from asyncsched._job_state import JobState
-    from asyncsched.protocols import Attendance, Clock, Store
+    from asyncsched.protocols import Attendance, Clock, Store, Timer
 
 STEP = 0.02
 """Seconds between the turns of the first nodes in order: long enough to hear of a claim that nothing held up."""
@@ -57,6 +64,36 @@ def first_of(job: str, tick_us: int, nodes: int) -> int:
     return ((crc32(job.encode()) + tick_us) * _ODD & _MASK) * nodes >> 64
 
 
+class Asker(Protocol):
+    """What carries out what becomes of a tick that had to wait."""
+
+    def ask(self, state: JobState, tick_us: int, late_by: float) -> None:
+        """Ask for a tick whose turn has come."""
+        ...
+
+    def told(self, claim: Claim) -> None:
+        """Take in that more is remembered of the job whose claim is under way."""
+        ...
+
+
+class Wait:
+    """Ticks of one instant that wait for the same turn of this node."""
+
+    __slots__ = ("late_by", "left", "since", "states", "tick_us", "timer")
+
+    timer: Timer
+
+    def __init__(self, states: Sequence[JobState], tick_us: int, late_by: float, since: float) -> None:
+        self.states = states
+        self.tick_us = tick_us
+        self.late_by = late_by
+        """Seconds by which they were noticed late, at ``since``."""
+        self.since = since
+        """Monotonic seconds."""
+        self.left = len(states)
+        """How many of them wait still."""
+
+
 class Turns:
     """One node's turns: it is there, knows who else is, and hears what was decided.
 
@@ -67,11 +104,13 @@ class Turns:
         clock: the node's clock.
         node: the node's name.
         states: the node's jobs.
+        ledger: is told of ticks that another node has.
     """
 
-    def __init__(self, store: Store, clock: Clock, node: str, states: Mapping[str, JobState]) -> None:
+    def __init__(self, store: Store, clock: Clock, node: str, states: Mapping[str, JobState], ledger: Ledger) -> None:
         self._store = store
         self._clock = clock
+        self._ledger = ledger
         self._node = f"{node}|{secrets.token_hex(4)}"
         self._states = states
         self._jobs = 0
@@ -81,13 +120,16 @@ class Turns:
         self._seen: object = None
         self._place, self._peers = 0, 1
         self._wanted = asyncio.Event()
-        self.settle: Callable[[Claim], None]
-        """Skips a claim of a tick that another node has."""
+        self._taking: set[JobState] = set()
+        """The jobs at whose ticks the nodes take turns."""
+        self._waiting: dict[JobState, Wait] = {}
+        self.asker: Asker
 
     def adopt(self, state: JobState) -> None:
         """Take part in the ticks of a job."""
         if takes_turns(state):
             self._jobs = self._jobs + _mark(state) & _MASK
+            self._taking.add(state)
             if self._attendance is None:
                 attend = getattr(self._store, "attend", None)
                 self._attendance = None if attend is None else attend(self._name, self.heard)
@@ -98,30 +140,91 @@ class Turns:
         """Take part in them no more."""
         if takes_turns(state):
             self._jobs = self._jobs - _mark(state) & _MASK
+            self._taking.discard(state)
 
     def _name(self) -> str:
         """Return what this node goes by among the others: its group, and its own name."""
         self._skew = skew_of(self._clock, self._store)
         return f"{LATE if self._skew is not None and self._skew < -STEP else f'{self._jobs:x}'}|{self._node}"
 
-    def wait(self, claim: Claim) -> float:
-        """Return for how many seconds this node waits until it asks; 0: it does not."""
-        attendance, state = self._attendance, claim.state
-        if attendance is None or not (claim.is_tick and takes_turns(state) and attendance.hears):
-            return 0.0
-        if state.overlap_lock is not None and state.overlap_lock.locked():
-            return 0.0  # it will not ask at all
+    def take(self, states: Sequence[JobState], tick_us: int, late_by: float) -> Sequence[JobState]:
+        """Return those jobs for whose tick this node asks now. The others wait for its turn, or for news."""
+        attendance = self._attendance
+        if attendance is None or not attendance.hears:
+            return states
         if attendance.nodes is not self._seen:
             self._look_round(attendance)
-        wait = wait_of(
-            (self._place - first_of(state.job.name, claim.run.fire_us, self._peers)) % self._peers, self._peers
-        )
-        if not wait or self._skew is None:
-            return 0.0
-        # counted from the tick by the clock that all nodes follow: who comes late has waited already
-        left = min(wait, claim.run.fire_us / 1e6 + wait - self._clock.time() + self._skew)
-        is_over = claim.give_up_at is not None and self._clock.monotonic() + left >= claim.give_up_at
-        return 0.0 if left <= 0.0 or is_over else left
+        if self._skew is None:
+            return states
+        place, peers = self._place, self._peers
+        now: list[JobState] = []
+        later: dict[int, list[JobState]] = {}
+        for state in states:
+            if not self._may_wait(state, late_by):
+                now.append(state)
+            elif tick_us <= state.remembered_us:
+                self._skip(state, tick_us, SkipReason.ELSEWHERE)
+            elif rank := (place - first_of(state.name, tick_us, peers)) % peers:
+                later.setdefault(rank, []).append(state)
+            else:
+                now.append(state)
+        for rank, group in later.items():
+            now += self._wait(group, tick_us, wait_of(rank, peers), late_by)
+        return now
+
+    def _may_wait(self, state: JobState, late_by: float) -> bool:
+        """Return whether a job's tick can wait until it is heard of: not behind an older one, nor where it would be too
+        late afterwards, nor where it will not be asked for at all, as a run is in progress here."""
+        if state.claims or state not in self._taking or state in self._waiting:
+            return False
+        lock, grace = state.overlap_lock, state.settings.misfire_grace
+        return (lock is None or not lock.locked()) and (grace is None or late_by + LAST < grace)
+
+    def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> Sequence[JobState]:
+        """Let ticks wait, counted from the tick by the clock that all nodes follow: who comes late has waited already,
+        and those are returned."""
+        assert self._skew is not None
+        left = min(wait, tick_us / 1e6 + wait - self._clock.time() + self._skew)
+        if left <= 0.0:
+            return states
+        waiting = Wait(states, tick_us, late_by, self._clock.monotonic())
+        waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
+        self._waiting.update(dict.fromkeys(states, waiting))
+        return ()
+
+    def _come(self, waiting: Wait) -> None:
+        """Ask in the event loop's next turn: what a busy node has to hear by now, it hears in this one."""
+        asyncio.get_running_loop().call_soon(self._ask, waiting)
+
+    def _ask(self, waiting: Wait) -> None:
+        for state in waiting.states:
+            if self._waiting.get(state) is waiting:
+                self.wait_no_longer(state)
+
+    def wait_no_longer(self, state: JobState) -> None:
+        """Ask for a job's tick that waits, if one does: as long as it is not known whose it is, nothing else of the job
+        can be asked for."""
+        waiting = self._waiting.get(state)
+        if waiting is not None:
+            self._forget(state, waiting)
+            self.asker.ask(state, waiting.tick_us, waiting.late_by + self._clock.monotonic() - waiting.since)
+
+    def _forget(self, state: JobState, waiting: Wait) -> None:
+        del self._waiting[state]
+        waiting.left -= 1
+        if not waiting.left:
+            waiting.timer.cancel()
+
+    def _skip(self, state: JobState, tick_us: int, reason: SkipReason) -> None:
+        if state.decided_us < tick_us:
+            state.decided_us = tick_us
+        self._ledger.skipped(state, tick_us, reason, ClaimKind.TICK)
+
+    def close(self) -> None:
+        """Give up what waits."""
+        for state, waiting in tuple(self._waiting.items()):
+            self._forget(state, waiting)
+            self._skip(state, waiting.tick_us, SkipReason.SHUTTING_DOWN)
 
     def _look_round(self, attendance: Attendance) -> None:
         """Find this node's place among those of its group: alone, if it is not there yet."""
@@ -134,16 +237,20 @@ class Turns:
     def heard(self, job: str, tick_us: int) -> None:
         """Take in that a tick of a job was decided, as an answer to a claim of it would tell."""
         state = self._states.get(job)
-        if state is None or self._skew is None:
+        if state is None or tick_us <= state.remembered_us or self._skew is None:
             return
         now = self._clock.time()
         if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
             return
         gap_us = 0 if state.next_us is None else state.next_us - tick_us
-        remember(state, tick_us, retention(state.settings, gap_us), now)
-        claim = state.claims[0] if state.claims else None
-        if claim is not None and claim.timer is not None and claim.is_elsewhere:
-            self.settle(claim)
+        state.remembered_us, state.remembered_until = tick_us, now + retention(state.settings, gap_us)
+        waiting = self._waiting.get(state)
+        if waiting is None:
+            if state.claims:
+                self.asker.told(state.claims[0])
+        elif waiting.tick_us <= tick_us:
+            self._forget(state, waiting)
+            self._skip(state, waiting.tick_us, SkipReason.ELSEWHERE)
 
     async def hearing(self) -> None:
         """Hear what is decided, for ever."""

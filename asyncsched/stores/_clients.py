@@ -8,7 +8,7 @@ from typing import Any
 
 import hiredis
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool, ConnectionPool, parse_url
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -18,10 +18,6 @@ from asyncsched.exceptions import ConfigurationError
 from asyncsched.stores._settings import masked
 from asyncsched.stores._tls import check_tls, tls_options
 from asyncsched.stores._urls import Address, shown
-
-MAX_CONNECTIONS = 4
-"""Connections of a client of our own: a claim, a renewal, a release and a refresh may be under way
-together."""
 
 Options = dict[str, Any]
 """What every connection of a client is made with, but for its address."""
@@ -34,14 +30,14 @@ TAKEN_OVER = {"connection_class", "credential_provider", "username", "password",
 def client_of_url(url: str, operation_timeout: float) -> redis.asyncio.Redis:
     """Return a client with few connections for a plain URL."""
     settings = _defaults(operation_timeout) | tls_options(url)
-    return redis.asyncio.Redis(connection_pool=_packing(BlockingConnectionPool.from_url(url, **settings)))
+    return redis.asyncio.Redis(connection_pool=_packing(ConnectionPool.from_url(url, **settings)))
 
 
 def client_at(address: Address, options: Options, operation_timeout: float) -> redis.asyncio.Redis:
     """Return a client with few connections for the server at an address."""
     host, port = address
     settings = _defaults(operation_timeout) | options | {"host": host, "port": port}
-    return redis.asyncio.Redis(connection_pool=_packing(BlockingConnectionPool(**settings)))
+    return redis.asyncio.Redis(connection_pool=_packing(ConnectionPool(**settings)))
 
 
 class _Packing:
@@ -69,10 +65,9 @@ def _defaults(operation_timeout: float) -> Options:
     user.
     """
     return {
-        "max_connections": MAX_CONNECTIONS,
-        "timeout": operation_timeout,
         "retry": Retry(NoBackoff(), 0),
         "socket_connect_timeout": operation_timeout,
+        "socket_timeout": None,  # each operation is bounded as a whole
         "protocol": 2,
     }
 

@@ -95,7 +95,10 @@ class Hearing:
         if not isinstance(reply, list | tuple) or len(reply) != 3 or _wire.text(reply[0]) != "message":
             return
         words = _wire.text(reply[2]).split(" ")
+        heard, job_of = self._heard, self._keys.job_of
+        told, tick_us = "", 0
         for tick, key in zip(words[::2], words[1::2], strict=False):
-            job = self._keys.job_of(key)
-            if job and tick.isascii() and tick.isdigit() and len(tick) <= 16:
-                self._heard(job, int(tick))
+            if tick != told:  # most share theirs
+                told, tick_us = tick, int(tick) if tick.isascii() and tick.isdigit() and len(tick) <= 16 else 0
+            if tick_us and (job := job_of(key)):
+                heard(job, tick_us)

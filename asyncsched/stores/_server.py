@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from asyncsched.stores import _clients
+from asyncsched.stores._connections import Connections
 from asyncsched.stores._failures import FAILURES, ClientFaultError, says_read_only
 from asyncsched.stores._server_time import ServerTime
 from asyncsched.stores._wire import UnexpectedReplyError
@@ -28,6 +29,8 @@ CLOSE_TIMEOUT = 1.0
 """Seconds in which a client of our own is closed, or left to itself."""
 
 Command = tuple[str | int, ...]
+
+ASKING: Command = ("ASKING",)
 
 
 class Server:
@@ -59,6 +62,8 @@ class Server:
         """Whether it has let somebody wait for the whole of a time limit, and has not answered since."""
         self._make = client if callable(client) else None
         self._client = None if callable(client) else client
+        self._connections: Connections | None = None
+        """Those of a client of our own."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(self, commands: Sequence[Command], *, asking: bool = False) -> list[Any]:
@@ -70,14 +75,13 @@ class Server:
             commands: what to send.
             asking: the server is to answer although the keys are still on their way to it.
         """
+        words = [each for command in commands for each in (ASKING, command)] if asking else commands
         client = self._connected()
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            if asking:
-                pipeline.execute_command("ASKING")
-            pipeline.execute_command(*command)
         try:
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            if self._connections is None:
+                replies = await _send_through(client, words)
+            else:
+                replies = await self._connections.send(words)
         except FAILURES:
             raise
         except Exception as error:
@@ -86,7 +90,10 @@ class Server:
             raise ClientFaultError(f"the client raised {type(error).__name__}") from error
         if any(map(says_read_only, replies)):
             # The primary of before. What leads to a primary by name, or by a Sentinel, is asked anew.
-            await client.connection_pool.disconnect(inuse_connections=False)
+            if self._connections is None:
+                await client.connection_pool.disconnect(inuse_connections=False)
+            else:
+                await self._connections.close_idle()
         replies = replies[1::2] if asking else replies
         if len(replies) != len(commands):
             raise UnexpectedReplyError(f"{len(replies)} replies to {len(commands)} commands")
@@ -140,12 +147,12 @@ class Server:
 
     async def close(self) -> None:
         """Close the client if it is our own. The next use makes a new one, on the loop that runs then."""
-        if self._make is None or self._client is None:
-            return
-        client, self._client = self._client, None
-        with suppress(*FAILURES):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await client.connection_pool.disconnect()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            self._client = None
+            with suppress(*FAILURES):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await connections.close()
 
     def _connected(self) -> redis.asyncio.Redis:
         if self._make is None:
@@ -155,7 +162,17 @@ class Server:
         if self._client is None or self._loop is not loop:  # connections are bound to the loop they were made on
             self._loop = loop
             self._client = self._make()
+            self._connections = Connections(self._client.connection_pool)
         return self._client
+
+
+async def _send_through(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send through the service's client: its pool says how many connections there may be."""
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    return replies
 
 
 def _command(name: str, script: str, call: Call) -> Command:

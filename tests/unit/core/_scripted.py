@@ -146,12 +146,13 @@ class Parts:
         self.claimer = Claimer(
             self.store,
             self.clock,
+            fire=lambda *_: None,
             executor=self.executor,
             keeper=self.keeper,
             ledger=self.ledger,
             outage=self.outage,
             recovery=self.recovery,
-            turns=Turns(self.store, self.clock, "n1", {}),
+            turns=Turns(self.store, self.clock, "n1", {}, self.ledger),
             put_back=lambda state, _: self.put_back.append(state),
             finish=self.finished.append,
         )

@@ -123,8 +123,19 @@ class TestBeat:
         watched.hold(3.0)
         await watched.clock.advance(0.35)
 
-        assert watched.beats[1:] == pytest.approx([100.1, 100.2, 100.3])
+        assert watched.beats[2:] == pytest.approx([100.1, 100.2, 100.3])
         assert watched.told.blocked == [], "the time without a lease is no block"
+
+    async def test_short_leases_that_follow_each_other_are_watched_as_one(self, watched: Watched) -> None:
+        watched.hold(3.0)
+        await watched.clock.advance(0.05)
+        for _ in range(5):
+            watched.ttls.clear()
+            await watched.clock.advance(0.1)
+            assert watched.is_watched
+            watched.watch.watch(3.0)
+        await watched.clock.advance(0.2)
+        assert not watched.is_watched
 
     async def test_a_longer_lease_changes_nothing(self, watched: Watched) -> None:
         watched.hold(3.0)

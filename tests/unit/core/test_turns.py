@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _scripted import Parts, Work, no_overlap, one_server, turns
+from _scripted import AWAY, Parts, Work, no_overlap, one_server, turns
 
+from asyncsched import events
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import SkipReason
 from asyncsched._turns import FIRST_RETRY, LAST, LONGEST_RETRY, STEP, Turns, first_of, wait_of
@@ -59,9 +60,9 @@ class Meeting(Parts):
         self.store.behind = 0.0
         self.store.attend = self._attend  # type: ignore[attr-defined]
         self.states: dict[str, JobState] = {}
-        self.turns = Turns(self.store, self.clock, "n1", self.states)
+        self.turns = Turns(self.store, self.clock, "n1", self.states, self.ledger)
         self.claimer._turns = self.turns
-        self.turns.settle = lambda claim: self.claimer._give_up(claim, SkipReason.ELSEWHERE)
+        self.turns.asker = self.claimer
         self.tasks.append(asyncio.ensure_future(self.turns.hearing()))
         self.places: list[Place] = []
 
@@ -90,14 +91,27 @@ class Meeting(Parts):
             at -= 1
         return at
 
+    def due(self, state: JobState, at: int | None = None) -> int:
+        """Let a tick come due, and return it."""
+        tick_us = self.now_us if at is None else at
+        self.claimer.submit_ticks([state], tick_us, 0.0)
+        return tick_us
+
+    @property
+    def asked(self) -> list[tuple[str, int]]:
+        """What the store was asked for: jobs and ticks."""
+        return [(request.job, request.tick_us) for batch in self.store.claimed for request in batch]
+
+    def skips(self) -> list[SkipReason]:
+        return [event.reason for event in self.of_type(events.TickSkipped)]
+
     async def asked_after(self, rank: int, nodes: int) -> float:
         """Return how long this node, the first of so many by name, waits with a tick that it hears nothing of."""
         self.place.beside(*(f"n2{number:03}" for number in range(nodes - 1)))
-        _, claim = self.submit(self.states["j"], at=self.tick_of(rank, nodes))
+        self.due(self.states["j"], self.tick_of(rank, nodes))
         before = self.clock.monotonic()
         while not self.store.claimed:
             await self.clock.advance(0.001)
-        assert claim.request is not None
         return self.clock.monotonic() - before
 
 
@@ -153,12 +167,14 @@ async def test_a_node_that_hears_nothing_asks_at_its_turn(
 async def test_a_node_that_hears_of_the_tick_does_not_ask(meeting: Meeting) -> None:
     state = meeting.job(one_server)
     meeting.place.beside("n0", "n2")
-    run, _ = meeting.submit(state, at=meeting.tick_of(1, 3, place=1))
+    tick_us = meeting.due(state, meeting.tick_of(1, 3, place=1))
     await meeting.clock.advance(0.01)
-    meeting.place.heard("j", run.fire_us)
+    meeting.place.heard("j", tick_us - 1)
+    assert meeting.skips() == []
+    meeting.place.heard("j", tick_us)
 
-    assert run.skip_reason is SkipReason.ELSEWHERE
-    assert (state.remembered_us, state.decided_us) == (run.fire_us, run.fire_us)
+    assert meeting.skips() == [SkipReason.ELSEWHERE]
+    assert (state.remembered_us, state.decided_us) == (tick_us, tick_us)
     assert state.remembered_until >= meeting.clock.time() + 7 * 86_400
     await meeting.clock.advance(1)
     assert meeting.store.claimed == []
@@ -169,10 +185,10 @@ async def test_what_was_heard_before_the_tick_came_due_counts(meeting: Meeting) 
     state = meeting.job(one_server)
     state.next_us = meeting.now_us
     meeting.place.heard("j", meeting.now_us)
-    run, _ = meeting.submit(state)
+    meeting.due(state)
     await meeting.clock.advance(1)
 
-    assert run.skip_reason is SkipReason.ELSEWHERE
+    assert meeting.skips() == [SkipReason.ELSEWHERE]
     assert meeting.store.claimed == []
 
 
@@ -231,23 +247,70 @@ async def test_what_is_heard_of_while_the_batch_forms_is_not_asked_for(meeting: 
 async def test_a_newer_tick_gives_the_one_that_waits_its_turn(meeting: Meeting) -> None:
     state = meeting.job(one_server)
     meeting.place.beside("n2", "n3")
-    older, _ = meeting.submit(state, at=meeting.tick_of(2, 3))
-    newer, _ = meeting.submit(state, at=meeting.tick_of(2, 3) + 1)
+    tick_us = meeting.due(state, meeting.tick_of(2, 3))
+    meeting.due(state, tick_us + 1)
     await meeting.clock.advance(1)
 
-    asked = [request.tick_us for batch in meeting.store.claimed for request in batch]
-    assert asked == [older.fire_us, newer.fire_us]
+    assert meeting.asked == [("j", tick_us), ("j", tick_us + 1)]
     assert meeting.tally == {"succeeded": 2}
+
+
+async def test_a_tick_that_comes_due_again_has_its_turn(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    tick_us = meeting.due(state, meeting.tick_of(2, 3))
+    meeting.due(state, tick_us)
+    await meeting.clock.advance(1)
+
+    assert meeting.asked == [("j", tick_us)]
+    assert meeting.tally == {"succeeded": 1}
+
+
+async def test_a_triggered_run_gives_the_tick_that_waits_its_turn(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    tick_us = meeting.due(state, meeting.tick_of(2, 3))
+    meeting.submit(state, ClaimKind.TRIGGER)
+    await turns()
+
+    assert meeting.asked == [("j", tick_us), ("j", 0)]
+
+
+async def test_the_time_of_waiting_counts_for_the_patience_with_the_store(meeting: Meeting) -> None:
+    meeting.store.claims += [AWAY]
+    state = meeting.job(one_server, grace=0.5)
+    meeting.place.beside("n2", "n3")
+    give_up_at = meeting.clock.monotonic() + 0.5
+    meeting.due(state, meeting.tick_of(2, 3))
+    await meeting.clock.advance(0.05)
+    (claim,) = state.claims or []
+    assert claim.give_up_at == pytest.approx(give_up_at)
+
+
+async def test_a_job_that_is_removed_while_its_tick_waits_is_not_asked_for(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    meeting.due(state, meeting.tick_of(2, 3))
+    del meeting.states["j"]
+    state.retired = True
+    meeting.turns.retire(state)
+    await meeting.clock.advance(1)
+
+    assert meeting.asked == []
+    assert meeting.skips() == [SkipReason.SHUTTING_DOWN]
 
 
 async def test_a_stop_gives_up_what_waits(meeting: Meeting) -> None:
     state = meeting.job(one_server)
     meeting.place.beside("n2", "n3")
-    run, _ = meeting.submit(state, at=meeting.tick_of(2, 3))
+    tick_us = meeting.due(state, meeting.tick_of(2, 3))
     meeting.claimer.close()
     await meeting.turns.leave()
 
-    assert run.skip_reason is SkipReason.SHUTTING_DOWN
+    assert meeting.skips() == [SkipReason.SHUTTING_DOWN]
+    assert state.decided_us == tick_us
+    await meeting.clock.advance(1)
+    assert meeting.asked == []
     assert meeting.place.left
     await meeting.turns.leave()
 
@@ -273,7 +336,7 @@ async def test_a_node_asks_at_once(meeting: Meeting, why: Callable[[Meeting], No
     state = meeting.job(one_server)
     meeting.place.beside("n2", "n3")
     why(meeting)
-    meeting.submit(state, at=meeting.tick_of(2, 3))
+    meeting.due(state, meeting.tick_of(2, 3))
     await turns()
     assert len(meeting.store.claimed) == 1
 
@@ -291,7 +354,7 @@ async def test_jobs_that_are_asked_for_at_once(meeting: Meeting, policies: Any, 
     meeting.job(one_server, name="other")
     state = meeting.job(*policies, **options)
     meeting.place.beside("n2", "n3")
-    meeting.submit(state, at=meeting.tick_of(2, 3))
+    meeting.due(state, meeting.tick_of(2, 3))
     await turns()
     assert len(meeting.store.claimed) == 1
 
@@ -311,7 +374,7 @@ async def test_a_tick_that_is_late_has_waited_already(meeting: Meeting) -> None:
     meeting.place.beside("n2", "n3")
     at = meeting.tick_of(2, 3)
     await meeting.clock.advance(0.03)
-    meeting.submit(state, at=at)
+    meeting.due(state, at)
     await meeting.clock.advance(0.008)
     assert meeting.store.claimed == []
     await meeting.clock.advance(0.004)
@@ -323,9 +386,9 @@ async def test_a_job_in_progress_here_is_an_overlap_at_once(meeting: Meeting) ->
     assert state.overlap_lock is not None
     await state.overlap_lock.acquire()
     meeting.place.beside("n2", "n3")
-    run, _ = meeting.submit(state, at=meeting.tick_of(2, 3))
+    meeting.due(state, meeting.tick_of(2, 3))
     await turns()
-    assert run.skip_reason is SkipReason.OVERLAP
+    assert meeting.skips() == [SkipReason.OVERLAP]
 
 
 # Groups

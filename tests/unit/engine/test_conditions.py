@@ -347,7 +347,9 @@ async def test_another_node_takes_a_tick_that_one_keeps_back(answers: tuple[bool
     else:
         assert not cluster.history.runs
     kept_back = [node for _, _, node, reason in cluster.history.skips if reason == "condition"]
-    assert {node: kept_back.count(node) for node in kept_back} == {n: 60 for n, yes in by_node.items() if not yes}
+    assert set(kept_back) == {node for node, says_yes in by_node.items() if not says_yes}
+    if not any(answers):
+        assert [kept_back.count(node) for node in by_node] == [60, 60, 60]
 
 
 async def test_a_rerun_asks_too() -> None:
