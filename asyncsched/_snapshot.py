@@ -73,9 +73,10 @@ class Snapshot:
 
 
 def snapshot_of(
-    state: str, engine: Engine | None, jobs: Iterable[Job], store: Store, clock: Clock, ledger: Ledger
+    state: str, engine: Engine | None, jobs: Iterable[Job], store: Store, clock: Clock, ledger: Ledger, *, runs: bool
 ) -> Snapshot:
-    """Return a scheduler as it is now; ``engine`` is ``None`` while it is idle."""
+    """Return a scheduler as it is now; ``engine`` is ``None`` while it is idle. ``runs``: with those in progress, whose
+    ids are made when they are first asked for: on the event loop only."""
     states = {} if engine is None else engine.states
     return Snapshot(
         state=state,
@@ -84,7 +85,7 @@ def snapshot_of(
         store_available=engine is None or not engine.outage.is_on,
         clock_skew=skew_of(clock, store),
         jobs=tuple(job_snapshot(job, states.get(job.name), store) for job in jobs),
-        active=() if engine is None else tuple(map(run_snapshot, engine.executor.active)),
+        active=() if engine is None or not runs else tuple(map(run_snapshot, engine.executor.active)),
         counters=counted(ledger.tally),
     )
 
