@@ -10,6 +10,7 @@ import ast
 import asyncio
 import dataclasses
 import functools
+import importlib
 import inspect
 import re
 import signal
@@ -20,6 +21,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from _pages import BY_NAME, PAGES, ROOT, code
 
 import asyncsched
@@ -136,6 +138,29 @@ def test_every_public_name_is_in_the_reference() -> None:
     missing = {name for name in public if not re.search(rf"\b{name}\b", prose)}
     assert missing - set(events.__all__) == set()
     assert set(events.__all__) <= set(re.findall(r"\w+", BY_NAME["docs/events.md"].text))
+
+
+def test_every_public_name_is_in_the_api_reference() -> None:
+    named = set(re.findall(r"^::: (\S+)$", BY_NAME["docs/api.md"].text, re.MULTILINE))
+    public = {
+        f"{module.__name__}.{name}" for module in (asyncsched, events, triggers, testing) for name in module.__all__
+    }
+    assert public <= named
+    for name in named:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    pages = {page.path.name for page in PAGES if page.path.parent.name == "docs"}
+    assert pages == set(re.findall(r"(?<=[ -])([\w-]+\.md)$", navigation, re.MULTILINE))
+
+
+def test_the_files_of_yaml_are_that() -> None:
+    for page in PAGES:
+        for block in page.blocks("yaml"):
+            assert yaml.safe_load(block.text), f"{page.name}:{block.line}"
 
 
 def test_every_scheduler_option_is_documented_with_its_default() -> None:
