@@ -30,6 +30,7 @@ from asyncsched.exceptions import (
 from asyncsched.protocols import Clock, Handler, Store, Trigger
 
 if typing.TYPE_CHECKING:
+    from asyncsched._health import Health
     from asyncsched._snapshot import Snapshot
     from asyncsched.stores.memory import MemoryStore
 
@@ -42,6 +43,7 @@ __all__ = [
     "ConfigurationError",
     "DuplicateJobError",
     "Handler",
+    "Health",
     "Job",
     "MemoryStore",
     "Outcome",
@@ -60,7 +62,11 @@ __all__ = [
 ]
 
 
-_LATER = {"MemoryStore": "asyncsched.stores.memory", "Snapshot": "asyncsched._snapshot"}
+_LATER = {
+    "Health": "asyncsched._health",
+    "MemoryStore": "asyncsched.stores.memory",
+    "Snapshot": "asyncsched._snapshot",
+}
 """Names whose modules are loaded when they are first asked for: a service does not wait at its start for what it may
 never use."""
 

@@ -218,6 +218,12 @@ class Ledger:
                 events.TicksMissed(**self._of_job(state), count=count, first=from_us(first_us), last=from_us(last_us))
             )
 
+    def claims_answered(self, claims: int, sent_at: float) -> None:
+        """Book the answer to claims that the store was asked for together, at ``sent_at`` (monotonic)."""
+        if self._bus.is_heard and self._bus.wants(events.ClaimsAnswered):
+            answered_in = self._clock.monotonic() - sent_at
+            self._bus.emit(events.ClaimsAnswered(at=self.now(), node=self.node, claims=claims, answered_in=answered_in))
+
     def late_grant_released(self, state: JobState, fire_us: int) -> None:
         """Book that a claim had won unheard, and that its locks were given back."""
         self._logger.warning(

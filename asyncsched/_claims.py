@@ -241,6 +241,7 @@ class Claimer:
             for claim in batch:
                 self._try_again(claim, backoff(claim.tries))
             return
+        self._ledger.claims_answered(len(batch), sent_at)
         undecided = [answer.detail for answer in answers if answer.verdict is UNDECIDED]
         if undecided:
             self._outage.noticed_in_part("claim", undecided[0])

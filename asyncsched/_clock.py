@@ -14,7 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
+
+from asyncsched.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -239,3 +241,17 @@ class SystemClock:
                 self._arm(wall_at - self.time())
             if monotonic_at is not None:
                 self._arm(monotonic_at - self.monotonic())
+
+
+def checked_clock(clock: object) -> Clock:
+    """Return a clock, the machine's if none is given.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if clock is None:
+        return SystemClock()
+    methods = ("time", "monotonic", "call_at", "call_later")
+    if isinstance(clock, type) or not all(callable(getattr(clock, method, None)) for method in methods):
+        raise ConfigurationError(f"clock {clock!r} is no clock: it needs the methods {', '.join(methods)}")
+    return cast("Clock", clock)

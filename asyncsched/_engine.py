@@ -24,6 +24,7 @@ from asyncsched._job_state import JobState
 from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
 from asyncsched._loop_watch import LoopWatch
+from asyncsched._pulse import Pulse
 from asyncsched._recovery import Recovery
 from asyncsched._run import Origin, Outcome, Run
 from asyncsched._store_health import StoreHealth
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from asyncsched._job import Job
     from asyncsched._job_settings import JobSettings
     from asyncsched._logs import SafeLogger
+    from asyncsched._trace_ids import TraceIds
     from asyncsched.protocols import Clock, Store
 else:
     events = LazyModule("asyncsched.events")
@@ -68,7 +70,7 @@ class Engine:
         logger: SafeLogger,
         bus: EventBus,
         ledger: Ledger,
-        new_trace_id: Callable[[], str],
+        trace_ids: TraceIds,
         shutdown_timeout: float,
         close_store: Callable[[Engine], Awaitable[None]],
     ) -> None:
@@ -80,12 +82,14 @@ class Engine:
         self._ledger = ledger
         self._shutdown_timeout = shutdown_timeout
         self._close_store = close_store
+        self._trace_ids = trace_ids
         self._limiter: CapacityLimiter | None = None
         self._health = StoreHealth(store, clock, ledger, logger, bus)
         self.outage = self._health.outage
+        self.pulse = Pulse(clock)
         self.keeper = LeaseKeeper(store, clock, self.outage)
         loop = asyncio.get_running_loop()
-        origin = Origin(node, logger.logger, new_trace_id, ledger.reported, self._threads, ledger.progressed, loop)
+        origin = Origin(node, logger.logger, trace_ids.of, ledger.reported, self._threads, ledger.progressed, loop)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._guide: Guide | None = None
@@ -129,6 +133,7 @@ class Engine:
         state = JobState(job, job.freeze(defaults))
         if job.run_policies is not None:
             state.invoke = self._made_guide().invoker(job, job.run_policies)
+        state.invoke = self._trace_ids.traced(state.invoke)
         self.states[job.name] = state
         now = now_us(self._clock)
         self._ticker.schedule(state, now)
@@ -196,6 +201,7 @@ class Engine:
         state = self.states[name]
         now = now_us(self._clock)
         run, claim = self._fire(state, ClaimKind.TRIGGER, now)
+        self._trace_ids.triggered(run)
         if claim is not None:
             await self.claimer.wait_decided(claim)
         return run
@@ -255,8 +261,7 @@ class Engine:
             immediate, self._immediate = self._immediate, []
         for state in immediate:
             if not state.retired:
-                now = now_us(self._clock)
-                self._fire(state, ClaimKind.START, now)
+                self._fire(state, ClaimKind.START, now_us(self._clock))
         self._ticker.turn()
 
     def _claim_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
@@ -332,6 +337,7 @@ class Engine:
         """Give everything back. What a handler that will not end still holds follows when it ends."""
         self.keeper.close()
         self._loop_watch.close()
+        self.pulse.close()
         await self._release_all()
         self.outage.close()
         unfinished = tuple(sorted({run.job for run in self.executor.active}))

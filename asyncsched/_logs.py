@@ -6,6 +6,7 @@ import logging
 import traceback
 
 from asyncsched._run import current_run
+from asyncsched.exceptions import ConfigurationError
 
 
 class RunFilter(logging.Filter):
@@ -36,3 +37,16 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
         except Exception:
             if logging.raiseExceptions:
                 traceback.print_exc()
+
+
+def checked_logger(logger: object) -> SafeLogger:
+    """Return the engine's way to log to ``logger``; to the logger ``asyncsched`` if none is given.
+
+    Raises:
+        ConfigurationError: it is no logger.
+    """
+    if logger is None:
+        return SafeLogger(logging.getLogger("asyncsched"))
+    if not isinstance(logger, logging.Logger):
+        raise ConfigurationError(f"logger {logger!r} is not a logging.Logger")
+    return SafeLogger(logger)

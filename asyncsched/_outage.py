@@ -35,12 +35,18 @@ class Outage:
         """Whether the store was last seen not to answer."""
         return bool(self._failed_at)
 
+    @property
+    def lasts_for(self) -> float | None:
+        """Seconds since the store was first seen not to answer; ``None``: it answers."""
+        return self._clock.monotonic() - self._since if self.is_on else None
+
     def noticed(self, operation: str, error: StoreUnavailableError) -> None:
         """Say that the store did not answer an operation of this kind."""
         was_on, now = self.is_on, self._clock.monotonic()
+        if not was_on:
+            self._since = now  # before it is on: another thread may ask
         self._failed_at[operation] = now
         if not was_on:
-            self._since = now
             self._on_lost(error)
 
     def noticed_in_part(self, operation: str, why: str) -> None:

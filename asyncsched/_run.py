@@ -84,7 +84,7 @@ class Origin:
 
     node: str
     logger: logging.Logger
-    new_trace_id: Callable[[], str]
+    new_trace_id: Callable[[Run], str]
     on_error: Callable[[Run, Exception], None]
     """Told of every error that a run reports before its end."""
     threads: Callable[[], CapacityLimiter]
@@ -140,7 +140,7 @@ class RunContext:
         """The id that joins everything said during this run; by default 32 hex digits, a valid W3C trace id."""
         if self._trace_id is None:
             self._trace_id = "-"  # for log records of the factory itself, which a RunFilter stamps with this
-            self._trace_id = self._origin.new_trace_id()
+            self._trace_id = self._origin.new_trace_id(cast("Run", self))
         return self._trace_id
 
     @property

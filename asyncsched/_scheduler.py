@@ -11,22 +11,23 @@ from contextlib import asynccontextmanager
 from datetime import tzinfo
 from signal import SIGINT, SIGTERM
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from asyncsched._accounting import Ledger
-from asyncsched._clock import SystemClock
+from asyncsched._clock import checked_clock
 from asyncsched._durations import Duration, seconds
 from asyncsched._events import EventBus
 from asyncsched._grants import DEFAULT_LOCK_TTL
 from asyncsched._instants import from_us
 from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
 from asyncsched._lazy import LazyModule
-from asyncsched._logs import SafeLogger
+from asyncsched._logs import checked_logger
 from asyncsched._registry import Registry
-from asyncsched._run import current_run, new_id
+from asyncsched._run import current_run
 from asyncsched._signals import answered
 from asyncsched._steering import Steering
-from asyncsched.exceptions import ConfigurationError, SchedulerError
+from asyncsched._trace_ids import TraceIds
+from asyncsched.exceptions import SchedulerError
 from asyncsched.stores import make_store
 from asyncsched.triggers._zones import zone
 
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 
     from asyncsched import events
     from asyncsched._engine import Engine
+    from asyncsched._health import Health
     from asyncsched._job import Job
     from asyncsched._preview import FireTime
     from asyncsched._snapshot import Snapshot
-    from asyncsched.protocols import Clock, Store
+    from asyncsched.protocols import Clock, Store, Tracing
 else:
     events = LazyModule("asyncsched.events")
 
@@ -87,12 +89,8 @@ class Scheduler(Steering):
         clock: Clock | None = None,
         replica_ack: int = 0,
     ) -> None:
-        self._logger = _checked_logger(logger)
-        if trace_id is not None and not callable(trace_id):
-            raise ConfigurationError(
-                f"trace_id {trace_id!r} cannot be called; it must be a function that gives a new id"
-            )
-        self._make_trace_id = trace_id
+        self._logger = checked_logger(logger)
+        self._trace_ids = TraceIds(trace_id, self._logger)
         self._defaults = JobSettings(
             timezone=zone(timezone),
             lock_ttl=checked_lock_ttl(lock_ttl, what="lock_ttl"),
@@ -100,7 +98,7 @@ class Scheduler(Steering):
         )
         self._shutdown_timeout = seconds(shutdown_timeout, what="shutdown_timeout")
         self._node = None if node is None else checked_name(node, what="node", forbidden="{}*?[]|")
-        self._clock = _checked_clock(clock)
+        self._clock = checked_clock(clock)
         self._store = make_store(store, prefix=prefix, replica_ack=replica_ack, clock=self._clock)
         self._bus = EventBus(self._logger)
         self._ledger = Ledger(self._clock, self._logger, self._bus)
@@ -108,6 +106,7 @@ class Scheduler(Steering):
             checked_name(environment, what="environment", forbidden="")
         self._registry = Registry(self._defaults, environment, self._logger)
         self._engine: Engine | None = None
+        self._failure: BaseException | None = None
         self._serving: asyncio.Task[None] | None = None
         self._entered: asyncio.Task[None] | None = None
 
@@ -211,6 +210,7 @@ class Scheduler(Steering):
         if self._engine is not None:
             raise SchedulerError("the scheduler runs already")
         self._registry.check_complete()
+        self._failure = None
         from asyncsched._engine import Engine
 
         engine = Engine(
@@ -220,7 +220,7 @@ class Scheduler(Steering):
             logger=self._logger,
             bus=self._bus,
             ledger=self._ledger,
-            new_trace_id=self._new_trace_id,
+            trace_ids=self._trace_ids,
             shutdown_timeout=self._shutdown_timeout,
             close_store=self._close_store,
         )
@@ -236,6 +236,9 @@ class Scheduler(Steering):
     async def _serve(self, engine: Engine) -> None:
         try:
             await engine.serve()
+        except Exception as error:
+            self._failure = error
+            raise
         finally:
             self._engine = self._serving = None
             self._registry.close()
@@ -271,21 +274,6 @@ class Scheduler(Steering):
             else:
                 self._engine.request_stop()
 
-    def _new_trace_id(self) -> str:
-        if self._make_trace_id is None:
-            return new_id()
-        try:
-            value = self._make_trace_id()
-        except Exception:
-            self._logger.exception("trace_id %r failed; a default id is used", self._make_trace_id)
-            return new_id()
-        if not isinstance(value, str) or not value:
-            self._logger.error("trace_id %r gave %r, which is no id; a default id is used", self._make_trace_id, value)
-            return new_id()
-        return value
-
-    # What it tells of itself
-
     def subscribe(self, callback: Callable[[Any], object], *event_types: type[events.Event]) -> Callable[[], None]:
         """Call ``callback`` (a plain or an async function) for each event of the given types; none: for all.
 
@@ -299,16 +287,46 @@ class Scheduler(Steering):
         """
         return self._bus.subscribe(callback, *event_types)
 
-    def snapshot(self) -> Snapshot:
-        """Return what the scheduler is doing, as one frozen value."""
+    def trace_runs(self, tracing: Tracing) -> None:
+        """Let ``tracing`` give each run its trace id, and what its handler runs in. Before the scheduler runs.
+
+        Raises:
+            ConfigurationError: it is no ``Tracing``, or trace ids come from elsewhere.
+            SchedulerError: the scheduler runs already.
+        """
+        if self._engine is not None:
+            raise SchedulerError("trace_runs(): the scheduler runs already")
+        self._trace_ids.come_from(tracing)
+
+    # What it tells of itself
+
+    def snapshot(self, *, runs: bool = True) -> Snapshot:
+        """Return what the scheduler is doing, as one frozen value.
+
+        Args:
+            runs: ``False``: without the runs in progress; then it may be asked from any thread.
+        """
         from asyncsched._snapshot import snapshot_of
 
-        return snapshot_of(self._state(), self._engine, self._registry, self._store, self._clock, self._ledger)
+        parts = self._engine, self._registry, self._store, self._clock, self._ledger
+        return snapshot_of(self._state(), *parts, runs=runs)
+
+    def health(self, *, stale_after: Duration = 10) -> Health:
+        """Return whether it is live and ready, and why not. From any thread, and cheap.
+
+        Args:
+            stale_after: seconds, at least 1, for which the event loop may stand still and count as live.
+        """
+        from asyncsched._health import health_of
+
+        limit = seconds(stale_after, what="health() stale_after", at_least=1)
+        return health_of(self._state(), self._engine, self._failure, self._store, self._ledger, limit)
 
     def _state(self) -> str:
-        if self._engine is None:
+        engine = self._engine  # once: another thread may ask
+        if engine is None:
             return "idle"
-        return "draining" if self._engine.is_stopping else "running"
+        return "draining" if engine.is_stopping else "running"
 
     def __repr__(self) -> str:
         """Tell the state in a line, without secrets."""
@@ -324,20 +342,3 @@ def _default_node() -> str:
     """Return a name that no other process, and no earlier life of this one, has."""
     host = "".join(c for c in socket.gethostname() if c.isalnum() or c in "-._") or "node"
     return f"{host[:100]}-{os.getpid()}-{os.urandom(2).hex()}"
-
-
-def _checked_clock(clock: object) -> Clock:
-    if clock is None:
-        return SystemClock()
-    methods = ("time", "monotonic", "call_at", "call_later")
-    if isinstance(clock, type) or not all(callable(getattr(clock, method, None)) for method in methods):
-        raise ConfigurationError(f"clock {clock!r} is no clock: it needs the methods {', '.join(methods)}")
-    return cast("Clock", clock)
-
-
-def _checked_logger(logger: object) -> SafeLogger:
-    if logger is None:
-        return SafeLogger(logging.getLogger("asyncsched"))
-    if not isinstance(logger, logging.Logger):
-        raise ConfigurationError(f"logger {logger!r} is not a logging.Logger")
-    return SafeLogger(logger)

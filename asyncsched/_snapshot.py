@@ -79,9 +79,17 @@ class Snapshot:
 
 
 def snapshot_of(
-    state: str, engine: Engine | None, registry: Registry, store: Store, clock: Clock, ledger: Ledger
+    state: str,
+    engine: Engine | None,
+    registry: Registry,
+    store: Store,
+    clock: Clock,
+    ledger: Ledger,
+    *,
+    runs: bool,
 ) -> Snapshot:
-    """Return a scheduler as it is now; ``engine`` is ``None`` while it is idle."""
+    """Return a scheduler as it is now; ``engine`` is ``None`` while it is idle. ``runs``: with those in progress, whose
+    ids are made when they are first asked for: on the event loop only."""
     states = {} if engine is None else engine.states
     return Snapshot(
         state=state,
@@ -92,9 +100,9 @@ def snapshot_of(
         clock_skew=skew_of(clock, store),
         jobs=tuple(
             job_snapshot(job, states.get(job.name), store, is_for_here=registry.is_for_here(job))
-            for job in registry.jobs.values()
+            for job in tuple(registry.jobs.values())
         ),
-        active=() if engine is None else tuple(map(run_snapshot, engine.executor.active)),
+        active=() if engine is None or not runs else tuple(map(run_snapshot, engine.executor.active)),
         counters=counted(ledger.tally),
     )
 

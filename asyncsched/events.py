@@ -12,6 +12,7 @@ from asyncsched._grants import ClaimKind
 from asyncsched._run import Outcome, SkipReason
 
 __all__ = [
+    "ClaimsAnswered",
     "ClockSkewed",
     "ErrorReported",
     "Event",
@@ -232,6 +233,15 @@ class ClockSkewed(Event):
 
     skew: float
     """Seconds by which the node's clock is ahead; negative: behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsAnswered(Event):
+    """The store has answered claims that it was asked for in one call."""
+
+    claims: int
+    answered_in: float
+    """Seconds from the call to its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
-    from asyncsched._run import RunContext
+    from asyncsched._run import Run, RunContext
 
 
 @runtime_checkable
@@ -38,6 +38,20 @@ class Handler(Protocol):
 
     async def done(self) -> None:
         """Wait until the work says that it is complete. The run ends when this and ``exec`` have returned."""
+        ...
+
+
+class Tracing(Protocol):
+    """Gives runs their trace ids, and their handlers what they run in: see ``Scheduler.trace_runs``."""
+
+    def trace_id(self, run: Run) -> str:
+        """Return the run's trace id. Called once, when it is first asked for: of a triggered run, in the context of who
+        triggers it."""
+        ...
+
+    def enter(self, run: Run) -> None:
+        """Set up, in the task of the run, what its handler finds there, such as context variables. The task ends with
+        the run, so nothing need be undone."""
         ...
 
 

@@ -10,6 +10,7 @@ import ast
 import asyncio
 import dataclasses
 import functools
+import importlib
 import inspect
 import re
 import signal
@@ -20,13 +21,15 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from _pages import BY_NAME, PAGES, ROOT, code
 
 import asyncsched
-from asyncsched import Job, Run, RunContext, Scheduler, Snapshot, events, testing, triggers
+from asyncsched import Health, Job, Run, RunContext, Scheduler, Snapshot, events, testing, triggers
 from asyncsched._groups import Group
 from asyncsched._preview import FireTime
 from asyncsched._snapshot import JobSnapshot, RunSnapshot
+from asyncsched.contrib._metrics import DISTRIBUTIONS, METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,10 +76,13 @@ def test_the_tests_of_the_service_pass_as_a_user_runs_them(tmp_path: Path) -> No
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
+LANGUAGES = {"python", "python no-run", "console", "text", "mermaid", "yaml", "ini", "dockerfile", "promql", "php"}
+
+
 def test_blocks_are_python_or_say_what_else() -> None:
     for page in PAGES:
         for fence in re.findall(r"^```(.*)$", page.text, re.MULTILINE)[::2]:
-            assert fence in {"python", "python no-run", "console", "text", "mermaid"}, f"{page.name}: ```{fence}"
+            assert fence in LANGUAGES, f"{page.name}: ```{fence}"
 
 
 @pytest.mark.processes
@@ -134,6 +140,29 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(events.__all__) <= set(re.findall(r"\w+", BY_NAME["docs/events.md"].text))
 
 
+def test_every_public_name_is_in_the_api_reference() -> None:
+    named = set(re.findall(r"^::: (\S+)$", BY_NAME["docs/api.md"].text, re.MULTILINE))
+    public = {
+        f"{module.__name__}.{name}" for module in (asyncsched, events, triggers, testing) for name in module.__all__
+    }
+    assert public <= named
+    for name in named:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    pages = {page.path.name for page in PAGES if page.path.parent.name == "docs"}
+    assert pages == set(re.findall(r"(?<=[ -])([\w-]+\.md)$", navigation, re.MULTILINE))
+
+
+def test_the_files_of_yaml_are_that() -> None:
+    for page in PAGES:
+        for block in page.blocks("yaml"):
+            assert yaml.safe_load(block.text), f"{page.name}:{block.line}"
+
+
 def test_every_scheduler_option_is_documented_with_its_default() -> None:
     table = {
         code(row["option"])[0]: row["default"]
@@ -169,6 +198,7 @@ RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the ot
         (RunContext, RUN_CONTEXT),
         (Run, RUN),
         (Snapshot, own_names(Snapshot)),
+        (Health, own_names(Health)),
         (JobSnapshot, own_names(JobSnapshot)),
         (RunSnapshot, own_names(RunSnapshot)),
         (FireTime, own_names(FireTime)),
@@ -192,7 +222,7 @@ def test_every_module_is_in_the_architecture() -> None:
     modules = {path.stem for path in (ROOT / "asyncsched").glob("*.py")} - {"__init__"}
     parts = {
         f"{package}.{path.stem}"
-        for package in ("stores", "testing")
+        for package in ("contrib", "stores", "testing")
         for path in (ROOT / "asyncsched" / package).glob("*.py")
         if path.stem != "__init__"
     }
@@ -224,6 +254,24 @@ def test_the_table_of_events_is_complete() -> None:
         field for field in dataclasses.fields(events.RunEvent) if field.name in events.RunEvent.__annotations__
     ]
     actual["RunEvent"] = ("JobEvent", ", ".join(f"{field.name}: {field.type}" for field in run_fields))
+    assert documented == actual
+
+
+# Metrics
+
+
+def test_the_table_of_metrics_is_complete() -> None:
+    documented = {
+        tuple(code(row["metric"])): (row["type"], tuple(code(row["labels"])))
+        for row in BY_NAME["docs/metrics.md"].table("metric", "type", "labels", "what")
+    }
+    actual = {
+        (f"asyncsched_{part.name}_seconds", f"asyncsched.{part.name}"): ("histogram", part.labels)
+        for part in DISTRIBUTIONS
+    }
+    for metric in METRICS:
+        name = "_".join(word for word in ("asyncsched", metric.name, metric.unit, "total" * metric.rises) if word)
+        actual[name, f"asyncsched.{metric.name}"] = ("counter" if metric.rises else "gauge", metric.labels)
     assert documented == actual
 
 

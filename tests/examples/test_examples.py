@@ -112,6 +112,33 @@ def test_fastapi_app_through_the_test_client(monkeypatch: pytest.MonkeyPatch) ->
     assert module.figures.newest() == [], "closed with the app"
 
 
+@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
+def test_healthz_through_the_test_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastapi.testclient import TestClient
+
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")  # where nobody answers
+    module = load("healthz")
+    with TestClient(module.app) as client:
+        give_up_at = time.monotonic() + 10
+        while (down := client.get("/readyz")).json()["store_lost_at"] is None and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        assert down.status_code == 503
+        assert down.json()["reasons"][0].startswith("the store has not answered for")
+        live = client.get("/healthz")
+        assert (live.status_code, live.json()["live"], live.json()["ready"]) == (200, True, False)
+
+    monkeypatch.delenv("REDIS_URL")
+    module = load("healthz")
+    with TestClient(module.app) as client:
+        ready = client.get("/readyz")
+        told = ready.json()
+        assert 0 <= told.pop("loop_lag") < 5
+        assert (ready.status_code, told) == (
+            200,
+            {"live": True, "ready": True, "reasons": [], "state": "running", "store_lost_at": None},
+        )
+
+
 def answers(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/jobs", timeout=5) as answer:

@@ -20,7 +20,7 @@ def imported_by(code: str) -> set[str]:
 
 
 USED_BY_SOME = {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio", "sqlite3"}
-USED_BY_SOME |= {"tenacity", "httpx", "sentry_sdk"}
+USED_BY_SOME |= {"tenacity", "httpx", "sentry_sdk", "prometheus_client", "opentelemetry"}
 
 
 @pytest.mark.parametrize("code", ["import asyncsched", "import asyncsched; asyncsched.Scheduler()"])
@@ -78,6 +78,15 @@ def test_the_pytest_plugin_brings_nothing_of_the_library() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("module", "package"), [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")]
+)
+def test_a_way_out_without_its_package_names_the_extra(module: str, package: str) -> None:
+    script = f"import sys; sys.modules['{package}'] = None; import asyncsched.contrib.{module}"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert f"pip install 'asyncsched[{module}]'" in told.stderr.splitlines()[-1]
+
+
 def test_redis_comes_with_its_url() -> None:
     assert "redis" in imported_by("import asyncsched; asyncsched.Scheduler('redis://127.0.0.1:1')")
 
@@ -113,6 +122,7 @@ def test_metadata() -> None:
     classifiers = about.get_all("Classifier") or []
     assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
     assert {"Typing :: Typed", "Framework :: AsyncIO"} <= set(classifiers)
-    assert set(about.get_all("Provides-Extra") or []) == {"cli", "holidays", "ping", "retry", "rrule", "sentry", "test"}
+    extras = {"cli", "docs", "holidays", "opentelemetry", "ping", "prometheus", "retry", "rrule", "sentry", "test"}
+    assert set(about.get_all("Provides-Extra") or []) == extras
     needed = [line for line in about.get_all("Requires-Dist") or [] if "extra ==" not in line]
     assert any(line.startswith("redis[hiredis]") for line in needed)

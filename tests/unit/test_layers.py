@@ -47,6 +47,8 @@ LAYERS = [
         "_outage",
         "_store_health",
         "_loop_watch",
+        "_pulse",
+        "_trace_ids",
         "_lease",
         "_execution",
         "_hook_calls",
@@ -56,9 +58,9 @@ LAYERS = [
     ],
     ["_recovery", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
-    ["_registry", "_groups", "_preview", "_snapshot", "_signals", "_steering", "_scheduler"],
+    ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells
-    ["__init__", "testing"],
+    ["__init__", "testing", "contrib"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 PURE = ["triggers", "_timeline", "_misfire"]

@@ -175,3 +175,27 @@ def test_default_nodes_differ(clock: FakeClock) -> None:
     names = {_default_node() for _ in range(50)}
     assert len(names) > 40
     assert all(name.count("-") >= 2 and len(name) < 200 for name in names)
+
+
+async def test_without_its_runs_a_snapshot_makes_no_ids_and_may_be_asked_from_a_thread(
+    make_scheduler: Callable[..., Scheduler], clock: FakeClock
+) -> None:
+    made = []
+
+    def make() -> str:
+        made.append("id")
+        return "id"
+
+    scheduler = make_scheduler(trace_id=make)
+    over = asyncio.Event()
+
+    async def long() -> None:
+        await over.wait()
+
+    scheduler.add_job("long", long).per_seconds(10)
+    async with scheduler:
+        await clock.advance(10)
+        snapshot = await asyncio.to_thread(scheduler.snapshot, runs=False)
+        assert (snapshot.active, snapshot.jobs[0].active, made) == ((), 1, [])
+        assert [run.trace_id for run in scheduler.snapshot().active] == made == ["id"]
+        over.set()

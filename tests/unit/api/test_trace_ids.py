@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import re
 import threading
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncsched import RunContext, RunFilter, Scheduler, current_run
+from asyncsched import ConfigurationError, Run, RunContext, RunFilter, Scheduler, SchedulerError, current_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,3 +194,100 @@ async def test_runs_at_the_same_time_know_themselves(scheduler: Scheduler, clock
         await clock.settle()
     assert len(seen) == 15
     assert all(ours == known for ours, known in seen), seen
+
+
+# Ids of a tracing
+
+
+REQUEST = contextvars.ContextVar("request", default="none")
+SPAN = contextvars.ContextVar("span", default="none")
+
+
+class Spans:
+    """A tracing whose ids say for which job, and in which request, they were asked for."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+
+    def trace_id(self, run: Run) -> str:
+        if self.fails == "trace_id":
+            raise ZeroDivisionError
+        return f"{run.job}-{run.kind}-{REQUEST.get()}"
+
+    def enter(self, run: Run) -> None:
+        if self.fails == "enter":
+            raise ZeroDivisionError
+        SPAN.set(run.trace_id)
+
+    def __repr__(self) -> str:
+        return "Spans()"
+
+
+async def test_handlers_run_in_what_a_tracing_sets_up(scheduler: Scheduler, clock: FakeClock) -> None:
+    seen = []
+
+    async def plain() -> None:
+        seen.append(SPAN.get())
+
+    def in_a_thread(ctx: RunContext) -> None:
+        assert ctx.trace_id == SPAN.get()
+        seen.append(SPAN.get())
+
+    scheduler.trace_runs(Spans())
+    scheduler.add_job("plain", plain).per_seconds(1)
+    scheduler.add_job("guarded", plain).per_seconds(1).on_one_server()
+    scheduler.add_job("with_policies", plain).per_seconds(1).timeout(5)
+    scheduler.add_job("thread", in_a_thread).per_seconds(1)
+    async with scheduler:
+        await clock.advance(1)
+    jobs = ("plain", "guarded", "with_policies", "thread")
+    assert sorted(seen) == sorted(f"{job}-tick-none" for job in jobs)
+    assert SPAN.get() == "none"
+
+
+@pytest.mark.parametrize("is_guarded", [False, True])
+async def test_the_id_of_a_triggered_run_is_made_where_it_is_asked_for(
+    scheduler: Scheduler, clock: FakeClock, is_guarded: bool
+) -> None:
+    async def plain() -> None: ...
+
+    scheduler.trace_runs(Spans())
+    job = scheduler.add_job("j", plain).per_hours(1)
+    if is_guarded:
+        job.without_overlapping()
+    async with scheduler:
+        REQUEST.set("r1")
+        run = await scheduler.trigger("j")
+        await run.wait()
+    assert run.trace_id == "j-trigger-r1"
+
+
+@pytest.mark.parametrize(
+    ("fails", "line"),
+    [("trace_id", "trace_id Spans() failed; a default id is used"), ("enter", "job=traced runs without its tracing")],
+)
+async def test_a_tracing_that_fails_harms_no_run(
+    scheduler: Scheduler, clock: FakeClock, caplog: pytest.LogCaptureFixture, fails: str, line: str
+) -> None:
+    scheduler.trace_runs(Spans(fails))
+    (value,) = await trace_ids(scheduler, clock)
+    assert bool(DEFAULT.fullmatch(value)) == (fails == "trace_id")
+    assert line in caplog.text
+
+
+async def test_trace_ids_have_one_source(make_scheduler: Callable[..., Scheduler]) -> None:
+    scheduler = make_scheduler(trace_id=lambda: "id")
+    with pytest.raises(ConfigurationError, match="the rule is one source"):
+        scheduler.trace_runs(Spans())
+    scheduler = make_scheduler()
+    with pytest.raises(ConfigurationError, match="is no tracing: it needs the methods trace_id, enter"):
+        scheduler.trace_runs(object())  # type: ignore[arg-type]
+    scheduler.trace_runs(Spans())
+    with pytest.raises(ConfigurationError, match="the rule is one source"):
+        scheduler.trace_runs(Spans())
+
+
+async def test_a_running_scheduler_gets_no_tracing(scheduler: Scheduler) -> None:
+    async with scheduler:
+        with pytest.raises(SchedulerError, match="runs already"):
+            scheduler.trace_runs(Spans())

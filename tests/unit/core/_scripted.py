@@ -125,7 +125,7 @@ class Parts:
         self.origin = Origin(
             "n1",
             self.logger.logger,
-            lambda: "t" * 32,
+            lambda _run: "t" * 32,
             self.ledger.reported,
             lambda: self.limiter,
             self.ledger.progressed,

@@ -100,6 +100,14 @@ async def test_each_booking_is_counted_logged_and_told(
     assert all("job=j" in record.getMessage() for record in caplog.records)
 
 
+async def test_answered_claims_are_told_with_the_time_that_they_took(parts: Parts) -> None:
+    sent_at = parts.clock.monotonic()
+    parts.clock.elapsed += 0.25
+    parts.ledger.claims_answered(7, sent_at)
+    (event,) = parts.of_type(events.ClaimsAnswered)
+    assert (event.node, event.claims, event.answered_in) == ("n1", 7, 0.25)
+
+
 async def test_missed_ticks_name_the_first_and_the_last(parts: Parts, state: JobState) -> None:
     parts.ledger.missed(state, 3, AT, AT + 20_000_000)
     (event,) = parts.of_type(events.TicksMissed)
