@@ -1,9 +1,10 @@
 """A FastAPI service with jobs inside. Its own lifespan and the scheduler's are joined.
 
 uvicorn examples.fastapi_app:app
-REDIS_URL=redis://localhost:6379/0 uvicorn examples.fastapi_app:app --workers 4
+JOBS_STORE=sqlite:///var/lib/app/jobs.db uvicorn examples.fastapi_app:app --workers 4
+JOBS_STORE=redis://localhost:6379/0 uvicorn examples.fastapi_app:app --workers 4
 
-Without ``REDIS_URL`` the scheduler needs no server; with it, four workers still collect each figure once.
+Without ``JOBS_STORE`` each process is for itself; with a file, or a Redis, four workers still collect each figure once.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from asyncsched import RunContext, Scheduler, UnknownJobError
 
-scheduler = Scheduler(os.environ.get("REDIS_URL") or None)
+scheduler = Scheduler(os.environ.get("JOBS_STORE") or None)
 
 
 class Figures:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import re
 import signal
+import sqlite3
 import time
 import urllib.request
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from _redis_server import free_port
 from redis import Redis
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
 EXAMPLES = ROOT / "examples"
@@ -95,7 +98,7 @@ def test_replicas_with_a_wrong_url() -> None:
 def test_fastapi_app_through_the_test_client(monkeypatch: pytest.MonkeyPatch) -> None:
     from fastapi.testclient import TestClient
 
-    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.delenv("JOBS_STORE", raising=False)
     module = load("fastapi_app")
     for _ in range(2):  # an app may be started again
         with TestClient(module.app) as client:
@@ -149,10 +152,12 @@ def answers(port: int) -> bool:
 
 @pytest.mark.processes
 @pytest.mark.redis
-@pytest.mark.parametrize("workers", [1, 4])
-def test_fastapi_app_under_uvicorn(redis_url: str, workers: int) -> None:
-    port = free_port()
-    environment = {"REDIS_URL": redis_url} if workers > 1 else {}
+@pytest.mark.parametrize("kind", ["memory", "file", "redis"])
+def test_fastapi_app_under_uvicorn(redis_url: str, tmp_path: Path, kind: str) -> None:
+    port, file = free_port(), tmp_path / "jobs.db"
+    store = {"memory": "", "file": f"sqlite://{file}", "redis": redis_url}[kind]
+    environment = {"JOBS_STORE": store}
+    workers = 1 if kind == "memory" else 4
     uvicorn = ("-m", "uvicorn", "examples.fastapi_app:app", "--host", "127.0.0.1")
     with Program(*uvicorn, "--port", port, "--workers", workers, environment=environment) as program:
         give_up_at = time.monotonic() + 20
@@ -165,4 +170,8 @@ def test_fastapi_app_under_uvicorn(redis_url: str, workers: int) -> None:
         assert "Traceback" not in program.err
     with Redis.from_url(redis_url, decode_responses=True) as client:
         keys = client.keys("*jobLock*")
-    assert keys == (["schedule:jobLock:collect:tick"] if workers > 1 else [])
+    assert keys == (["schedule:jobLock:collect:tick"] if kind == "redis" else [])
+    assert file.exists() == (kind == "file")
+    if kind == "file":
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("SELECT job FROM ticks").fetchall() == [("collect",)]
