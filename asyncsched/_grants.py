@@ -28,7 +28,6 @@ DEFAULT_LOCK_TTL = 600.0
 EVERY_JOB = "*"
 """Stands, among the names of paused jobs, for the maintenance of the whole cluster. It is no job's name."""
 
-
 MOST_SLOTS = 100
 """Runs of a job that may be in progress at once, where that is limited at all: a claim reads the lock of each."""
 

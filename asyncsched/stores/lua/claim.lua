@@ -354,8 +354,8 @@ local function take(owner)
   if job.starting then job.start_key = next_key() end
   if job.repeatable then job.open_key, job.run_key = next_key(), next_key() end
   if job.alone then
-    job.overlap_key, job.slots_at = next_key(), at
-    at = at + job.slots - 1
+    job.overlap_key = next_key()
+    job.slots_at, at = at, at + job.slots - 1
   end
   job.open, job.used_up = nil, nil
 end
