@@ -69,6 +69,7 @@ class Claim:
         "request",
         "rerun",
         "run",
+        "slot",
         "state",
         "timer",
         "tries",
@@ -90,6 +91,8 @@ class Claim:
         """Monotonic seconds after which an undecided claim is given up; ``None``: only for the next tick."""
         self.request: ClaimRequest | None = None
         self.tries = 0
+        self.slot = 0
+        """Of a grant, the slot that it has, if the job has several."""
         self.has_lock = False
         """Whether it holds the job's local overlap lock."""
         self.may_have_won = False
@@ -156,13 +159,14 @@ class Claim:
         state, run, job = self.state, self.run, self.state.job
         is_remembered = now <= state.remembered_until
         has_tick = run.kind is ClaimKind.TICK
+        concurrency = job.concurrency
         request = ClaimRequest(  # by position: one is made for each claim
             run.job,
             ClaimKind.RERUN if self.rerun else run.kind,
             f"{run.node}:{run.run_id}",
             run.fire_us if has_tick else 0,
             job.is_on_one_server,
-            job.is_without_overlapping,
+            concurrency > 0,
             state.settings.lock_ttl,
             retention(state.settings, self.gap_us) if has_tick else 0.0,
             state.remembered_us if self.is_tick and is_remembered else 0,
@@ -171,12 +175,14 @@ class Claim:
         )
         if self.waits:
             request.waits, request.cancels = True, job.cancels_running
+        if concurrency > 1:
+            request.slots = concurrency
         return request
 
     def lease(self, fence: int) -> Lease | None:
         """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
         job = self.state.job
-        locks = LOCKS[job.is_on_one_server and self.is_tick, self.max_attempts > 0, job.is_without_overlapping]
+        locks = LOCKS[job.is_on_one_server and self.is_tick, self.max_attempts > 0, job.concurrency > 0]
         return self._lease_of(locks, fence) if locks else None
 
     def undo_lease(self) -> Lease | None:
@@ -185,11 +191,18 @@ class Claim:
         locks = () if lease is None else lease.locks
         if self.state.job.is_on_one_server and self.run.kind is ClaimKind.START:
             locks += (LockType.START,)
-        return self._lease_of(locks, 0) if locks else None
+        if not locks:
+            return None
+        lease = self._lease_of(locks, 0)
+        if lease.slots:  # whichever it got
+            lease.slots = tuple(range(self.state.job.concurrency))
+        return lease
 
     def _lease_of(self, locks: tuple[LockType, ...], fence: int) -> Lease:
         request = self.request
         assert request is not None  # nothing is held, or may be, before the first request
         lease = Lease(request.job, request.owner, fence, locks, request.lock_ttl, request.tick_us)
         lease.cancellable = self.state.job.cancels_running
+        if request.slots > 1:
+            lease.slots = (self.slot,)
         return lease

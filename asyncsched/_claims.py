@@ -257,7 +257,7 @@ class Claimer:
             self._recovery.answered(claim.state, claim.run.fire_us, answer)
         if verdict is WON:
             claim.state.complaint = ""
-            claim.run.attempt = answer.attempt
+            claim.run.attempt, claim.slot = answer.attempt, answer.slot
             self._start(claim, answer.fence, sent_at)
         elif verdict in SKIPS:
             self._skip_decided(claim, answer)

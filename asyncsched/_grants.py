@@ -6,6 +6,7 @@ Keys of one job, of which every store keeps an equivalent (``docs/cluster.md`` h
 
     schedule:jobLock:<job>:server    lease: who runs the newest tick
     schedule:jobLock:<job>:overlap   lease: whose run is in progress
+    schedule:jobLock:<job>:overlap:<slot>  with ``max_concurrent``: the same, of its slots but the first
     schedule:jobLock:<job>:start     who has the immediate run; kept for ``lock_ttl``, never renewed
     schedule:jobLock:<job>:tick      record: the newest claimed tick; outlives every run
     schedule:jobLock:<job>:open      with ``rerun_on_crash``: the ticks that were granted and have not finished
@@ -27,12 +28,16 @@ DEFAULT_LOCK_TTL = 600.0
 EVERY_JOB = "*"
 """Stands, among the names of paused jobs, for the maintenance of the whole cluster. It is no job's name."""
 
+MOST_SLOTS = 100
+"""Runs of a job that may be in progress at once, where that is limited at all: a claim reads the lock of each."""
+
 
 class LockType(StrEnum):
     """The last part of a lock's key."""
 
     SERVER = "server"
     OVERLAP = "overlap"
+    """Of one slot, which stands behind it in the key unless it is 0."""
     START = "start"
     TICK = "tick"
     OPEN = "open"
@@ -83,6 +88,9 @@ class ClaimRequest:
     """Whether an ``OVERLAP`` leaves the tick as it is, to be asked for again when the run in progress has ended."""
     cancels: bool = False
     """Whether that run is asked to end."""
+    slots: int = 1
+    """With ``no_overlap``: how many runs may be in progress at once. More than 1 never ``waits`` and has no
+    ``max_attempts``."""
 
 
 class Verdict(StrEnum):
@@ -131,6 +139,8 @@ class ClaimAnswer:
     """How many grants of the tick there were, this one included."""
     open_us: tuple[int, ...] = ()
     """Of a job that is run again: the ticks that were granted and have not finished."""
+    slot: int = 0
+    """Of a grant with several ``slots``: the one that it has."""
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -150,6 +160,9 @@ class Lease:
     """With the lock ``RUN``, on release: the tick's run has come to its own end, so nobody runs it again."""
     cancellable: bool = False
     """With the lock ``OVERLAP``: its renewal is to tell whether a newer tick asks its run to end."""
+    slots: tuple[int, ...] = ()
+    """With the lock ``OVERLAP``, where a job has several: the slot that it is of. Where the grant's answer never
+    arrived, all that it may be of (only for releasing it)."""
 
 
 class Renewal(StrEnum):

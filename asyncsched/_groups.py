@@ -34,6 +34,7 @@ class GroupSettings(TypedDict, total=False):
     catch_up: Duration
     when_store_unavailable: str
     max_runs: int
+    max_concurrent: int
     even_in_maintenance: bool
     timeout: Duration
     retry: int | Mapping[str, object]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from asyncsched._grants import MOST_SLOTS
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
 from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, MOST_RUNS, JobSettings, checked_name
@@ -35,6 +36,7 @@ class Job(JobTicks):
 
     __slots__ = (
         "_catch_up",
+        "_concurrency",
         "_delay",
         "_grace",
         "_handler",
@@ -56,6 +58,7 @@ class Job(JobTicks):
         self._plan: Plan | None = None
         self._immediate = self._one_server = self._frozen = False
         self._overlap: str | None = None
+        self._concurrency: int | None = None
         self._in_maintenance = False
         self._delay: tuple[float, float, str | None] | None = None
         self._timezone: tzinfo | None = None
@@ -98,6 +101,17 @@ class Job(JobTicks):
         if policy not in OVERLAP_POLICIES:
             raise self._refusal(call, f"the rule is {' or '.join(map(repr, OVERLAP_POLICIES))}")
         return self._policy("_overlap", policy, call)
+
+    def max_concurrent(self, runs: int) -> Job:
+        """Never have more than ``runs`` runs of the job (1 to 100) in progress at once, neither in this process nor in
+        the cluster. What comes due meanwhile is skipped. ``without_overlapping()`` is the same for one run; the two
+        exclude each other."""
+        call = f"max_concurrent({runs!r})"
+        if isinstance(runs, bool) or not isinstance(runs, int) or not 1 <= runs <= MOST_SLOTS:
+            raise self._refusal(
+                call, f"the rule is a whole number from 1 to {MOST_SLOTS}: each claim reads the locks of that many runs"
+            )
+        return self._policy("_concurrency", runs, call)
 
     def random_delay(self, min: Duration, max: Duration, *, seed: str | None = None) -> Job:  # noqa: A002
         """Wait before each run, after its tick is claimed: uniformly from ``min`` to ``max`` seconds, drawn per run.
@@ -202,7 +216,12 @@ class Job(JobTicks):
     @property
     def is_without_overlapping(self) -> bool:
         """Whether two runs are never in progress at once."""
-        return self._overlap is not None
+        return self.concurrency == 1
+
+    @property
+    def concurrency(self) -> int:
+        """How many of its runs may be in progress at once; 0: any number."""
+        return 1 if self._overlap is not None else self._concurrency or 0
 
     @property
     def waits_for_running(self) -> bool:
@@ -217,7 +236,7 @@ class Job(JobTicks):
     @property
     def is_guarded(self) -> bool:
         """Whether the store is asked before a run."""
-        return self._one_server or self._overlap is not None
+        return self._one_server or self._overlap is not None or self._concurrency is not None
 
     @property
     def delay(self) -> tuple[float, float] | None:
@@ -260,6 +279,7 @@ class Job(JobTicks):
         words = ["immediate"] * self._immediate + ["on_one_server"] * self._one_server
         if self._overlap is not None:
             words.append("without_overlapping" if self._overlap == SKIP else f"without_overlapping({self._overlap!r})")
+        words += [f"max_concurrent({self._concurrency})"] if self._concurrency else []
         if self._delay is not None:
             seed = ", seed='tick'" if self.is_delay_seeded else ""
             words.append(f"random_delay({self._delay[0]:g}, {self._delay[1]:g}{seed})")
@@ -294,16 +314,24 @@ class Job(JobTicks):
                 return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
         if self.runs_without_store and not self.is_guarded:
             return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
-        if self.runs_without_store and self.waits_for_running:
-            return f"when_store_unavailable('run') and without_overlapping({self._overlap!r}) exclude each other"
         if self.cancels_running and not self._one_server:
             return "without_overlapping('cancel_running') needs on_one_server(): each node would end the others' runs"
+        if self._run_limit and self._trigger is None:
+            return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
+        return self._contradiction()
+
+    def _contradiction(self) -> str | None:
+        """Return which two of its policies exclude each other, if any do."""
+        if self._concurrency and self._overlap is not None:
+            return "max_concurrent() and without_overlapping() exclude each other: the latter is max_concurrent(1)"
+        if self._concurrency and self._max_attempts:
+            return "max_concurrent() and rerun_on_crash() exclude each other: a rerun waits for the end of one lease"
+        if self.runs_without_store and self.waits_for_running:
+            return f"when_store_unavailable('run') and without_overlapping({self._overlap!r}) exclude each other"
         if self.cancels_running and self._max_attempts:
             return "without_overlapping('cancel_running') and rerun_on_crash() exclude each other"
         if self.runs_without_store and self._run_limit:
             return "when_store_unavailable('run') and max_runs() exclude each other: without the store nobody counts"
-        if self._run_limit and self._trigger is None:
-            return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
         return None
 
     def freeze(self, defaults: JobSettings) -> JobSettings:

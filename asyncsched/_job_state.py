@@ -46,7 +46,7 @@ class JobState:
             0: it is not. The store, should it have lost its records, starts from the largest that anyone remembers.
         remembered_until: wall seconds after which the store's record may have expired by rule, so that its absence
         means nothing.
-        overlap_lock: the local half of ``without_overlapping``.
+        overlap_lock: the local half of ``without_overlapping`` and ``max_concurrent``.
         retired: the job was removed.
         last_outcome: of the run that ended last.
         succeeded: how many runs ended well; what else there is to count stands in ``others``.
@@ -99,7 +99,7 @@ class JobState:
         self.claims: list[Claim] | None = None
         self.remembered_us = 0
         self.remembered_until = 0.0
-        self.overlap_lock = asyncio.Lock() if job.is_without_overlapping else None
+        self.overlap_lock = _local_lock(job.concurrency) if job.concurrency else None
         self.retired = False
         self.active = self.succeeded = 0
         self.last_outcome: Outcome | None = None
@@ -121,6 +121,10 @@ class JobState:
         if self.others is None:
             self.others = Counter()
         self.others[what] += number
+
+
+def _local_lock(slots: int) -> asyncio.Lock | asyncio.Semaphore:
+    return asyncio.Lock() if slots == 1 else asyncio.BoundedSemaphore(slots)
 
 
 def told(succeeded: int, others: Tally | None) -> Tally:

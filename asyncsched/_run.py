@@ -101,7 +101,7 @@ class RunContext:
         job: the job's name.
         attempt: 1 for the first try of a tick; one more with each rerun after a crash, and with each retry.
         fence: the fencing token: higher for each later grant of the job in the cluster. 0 for a job without
-            ``on_one_server`` and ``without_overlapping``, which nobody grants.
+            ``on_one_server``, ``without_overlapping`` and ``max_concurrent``, which nobody grants.
     """
 
     __slots__ = (

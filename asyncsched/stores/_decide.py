@@ -59,8 +59,8 @@ class Open:
     owner: str
 
 
-Lock = LockType | int
-"""A lock of a job by its type; a ``RUN`` by its tick."""
+Lock = str | int
+"""A lock of a job by its type; a ``RUN`` by its tick; that of a slot but the first by ``overlap:<slot>``."""
 
 MOST_OPEN = 50
 """Open ticks that are kept of one job, as in Redis: what crashes leave behind stays bounded."""
@@ -100,6 +100,8 @@ def decide(request: ClaimRequest, job: JobState, now: Now, *, paused: bool) -> C
     """Decide one claim, and change the job's state accordingly."""
     before = job.open.get(request.tick_us)
     answer = _survey(request, job, now) if request.kind is ClaimKind.SURVEY else _verdict(request, job, now, paused)
+    if request.no_overlap and request.slots > 1 and answer.verdict is Verdict.WON:
+        answer.slot = _slot_for(request, job)
     if not request.max_attempts:
         return answer
     entry = job.open.get(request.tick_us, before)  # an exhausted tick is open no more, but was granted so often
@@ -121,8 +123,9 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     record = job.record if recorded else None
     newest = _newest(request, record, job) if recorded else 0
     mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
+    locks = _locks_of(request, job)
 
-    if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(_locks_of(request)):
+    if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(locks):
         return _repeat_grant(request, job, now, newest)
     if mine and record:
         return ClaimAnswer(record.verdict, newest_us=newest)
@@ -139,9 +142,9 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
         return ClaimAnswer(Verdict.EARLY, wait=(request.tick_us - now.wall_us) / 1e6, newest_us=newest)
     if recorded and _is_in_doubt(request, record, job):
         return _consume_lost(request, job, now)
-    if LockType.START in _locks_of(request) and LockType.START in job.locks:
+    if LockType.START in locks and LockType.START in job.locks:
         return ClaimAnswer(Verdict.ELSEWHERE)
-    if request.no_overlap and LockType.OVERLAP in job.locks:
+    if request.no_overlap and locks[-1] in job.locks:
         return _meet(request, job, now, newest if recorded else None)
     return _grant(request, job, now)
 
@@ -180,7 +183,7 @@ def _repeat_grant(request: ClaimRequest, job: JobState, now: Now, newest: int) -
 
     A lease that has ended is never made again: see ``lua/claim.lua``.
     """
-    locks = _locks_of(request)
+    locks = _locks_of(request, job)
     ticked = LockType.SERVER not in locks or (job.record is not None and job.record.tick_us >= request.tick_us)
     if not ticked or not job.owned(request.owner).issuperset(locks):
         _free(job, request.owner, {lock for lock in locks if lock is not LockType.START})
@@ -226,7 +229,7 @@ def _consume_lost(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer
 
 def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
     job.fence = max(job.fence + 1, now.wall_us)
-    locks = _locks_of(request)
+    locks = _locks_of(request, job)
     until = now.monotonic + request.lock_ttl
     job.locks.update((lock, Held(request.owner, job.fence, until)) for lock in locks)
     if _is_counted(request):
@@ -257,13 +260,14 @@ def renew(lease: Lease, job: JobState, now: Now) -> Renewal:
     locks = _locks_held_by(lease) - {LockType.START}
     lost = {lock for lock in locks if not _is_held(job.locks.get(lock), lease)}
     overtaken = job.record is not None and job.record.fence > lease.fence
-    if lost and (lost != {LockType.SERVER} or LockType.OVERLAP in locks or not overtaken):
+    is_alone = LockType.OVERLAP in lease.locks and not lease.slots
+    if lost and (lost != {LockType.SERVER} or is_alone or not overtaken):
         return Renewal.LOST
     if lost == locks and lost:
         return Renewal.SUPERSEDED
     for lock in locks - lost:
         job.locks[lock].until = now.monotonic + lease.lock_ttl
-    is_unwanted = lease.cancellable and LockType.OVERLAP in locks and job.unwanted == lease.fence
+    is_unwanted = lease.cancellable and LockType.OVERLAP in lease.locks and job.unwanted == lease.fence
     return Renewal.UNWANTED if is_unwanted else Renewal.HELD
 
 
@@ -290,18 +294,34 @@ def _kept_until_us(request: ClaimRequest, now: Now) -> int:
     return now.wall_us + round(request.retain_for * 1_000_000)
 
 
-def _locks_of(request: ClaimRequest) -> tuple[Lock, ...]:
-    """Return the locks that a grant of ``request`` takes; ``overlap``, the one that excludes, stands last."""
+def slot_lock(slot: int) -> Lock:
+    """Return the ``OVERLAP`` lock of one slot."""
+    return f"{LockType.OVERLAP}:{slot}" if slot else LockType.OVERLAP
+
+
+def _slot_for(request: ClaimRequest, job: JobState) -> int:
+    """Return the slot that the owner has, or the first one that is free, or else the last."""
+    owners = [held.owner if (held := job.locks.get(slot_lock(slot))) else "" for slot in range(request.slots)]
+    return next((owners.index(owner) for owner in (request.owner, "") if owner in owners), request.slots - 1)
+
+
+def _locks_of(request: ClaimRequest, job: JobState) -> tuple[Lock, ...]:
+    """Return the locks that a grant of ``request`` takes, or has; ``overlap``, the one that excludes, stands last."""
     locks: tuple[Lock, ...] = ()
     if request.one_server and request.kind in (ClaimKind.TICK, ClaimKind.START):
         locks = (LockType.SERVER,) if request.kind is ClaimKind.TICK else (LockType.START,)
     if request.max_attempts:
         locks += (request.tick_us,)
-    return (*locks, LockType.OVERLAP) if request.no_overlap else locks
+    if not request.no_overlap:
+        return locks
+    return (*locks, LockType.OVERLAP if request.slots == 1 else slot_lock(_slot_for(request, job)))
 
 
 def _locks_held_by(lease: Lease) -> set[Lock]:
-    return {lease.tick_us if lock is LockType.RUN else lock for lock in lease.locks}
+    locks: set[Lock] = {lease.tick_us if lock is LockType.RUN else lock for lock in lease.locks}
+    if LockType.OVERLAP in locks and lease.slots:
+        locks = locks - {LockType.OVERLAP} | set(map(slot_lock, lease.slots))
+    return locks
 
 
 def _is_held(held: Held | None, lease: Lease) -> bool:

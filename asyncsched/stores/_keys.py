@@ -2,6 +2,7 @@
 
     <prefix>schedule:jobLock:<job>:<lock type>   server, overlap, start: strings; tick, open: hashes
     <prefix>schedule:jobLock:<job>:run:<tick>    string
+    <prefix>schedule:jobLock:<job>:overlap:<slot>  string
     <prefix>schedule:job:<job>                   hash: paused, fence
     <prefix>schedule:jobs:paused                 set of the paused jobs' names, and ``*`` in maintenance
     <prefix>schedule:jobs:handed                 set of ticks whose run was interrupted by a clean stop
@@ -13,7 +14,7 @@ On a Redis Cluster the job stands in braces, so that all keys of a job are in on
 one slot only. The sets of all jobs have slots of their own.
 
 All of them match ``<prefix>schedule:job*``: the one pattern that a restricted user needs. No two jobs share a
-key: a job's name stands last, before one of five fixed words, or before ``run`` and digits.
+key: a job's name stands last, before one of five fixed words, or before ``run`` or ``overlap`` and digits.
 """
 
 from __future__ import annotations
@@ -62,3 +63,8 @@ class Keys:
 def suffix(lock_type: LockType, tick_us: int = 0) -> str:
     """Return what the name of a lock, or of the tick record, ends with; a ``RUN`` is that of one tick."""
     return f":{lock_type.value}:{tick_us}" if lock_type is LockType.RUN else f":{lock_type.value}"
+
+
+def slot_suffix(slot: int) -> str:
+    """Return what the name of the ``OVERLAP`` lock of one slot ends with."""
+    return f"{suffix(LockType.OVERLAP)}:{slot}" if slot else suffix(LockType.OVERLAP)

@@ -14,9 +14,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from asyncsched._grants import LockType, Verdict
+from asyncsched._grants import MOST_SLOTS, LockType, Verdict
 from asyncsched.stores import _schema
-from asyncsched.stores._decide import Held, JobState, Lock, Now, Open, Record
+from asyncsched.stores._decide import Held, JobState, Lock, Now, Open, Record, slot_lock
 
 if TYPE_CHECKING:
     import sqlite3
@@ -111,7 +111,7 @@ class Job:
             row = (name, record.tick_us, record.run, record.fence, record.verdict.value, record.until_us)
             yield ("ticks", (name,)), row
         for lock, held in state.locks.items():
-            word = lock.value if isinstance(lock, LockType) else f"{LockType.RUN}:{lock}"
+            word = str(lock) if isinstance(lock, str) else f"{LockType.RUN}:{lock}"
             yield ("locks", (name, word)), (name, word, held.owner, held.fence, round(held.until * 1e6))
         for tick_us, entry in state.open.items():
             yield ("open", (name, tick_us)), (name, tick_us, entry.attempt, entry.owner)
@@ -140,10 +140,14 @@ def _text(value: object) -> str:
 def _lock(word: str) -> Lock:
     if word in LOCKS:
         return LOCKS[word]
-    kind, _, tick = word.partition(":")
-    if kind != LockType.RUN or not (tick.isascii() and tick.isdigit()):
+    kind, _, number = word.partition(":")
+    if kind not in (LockType.RUN, LockType.OVERLAP) or not (number.isascii() and number.isdigit()):
         raise ValueError(word)
-    return _number(int(tick))
+    if kind == LockType.RUN:
+        return _number(int(number))
+    if word != slot_lock(_number(int(number), MOST_SLOTS - 1)):
+        raise ValueError(word)
+    return word
 
 
 def load(connection: sqlite3.Connection, names: Iterable[str], now: Now) -> dict[str, Job | CorruptError]:

@@ -4,7 +4,8 @@
             its open ticks are kept; with ``max_runs``, how many ticks were granted; and, with
             ``without_overlapping("cancel_running")``, the fence of the run that was asked to end last
     ticks   the newest decided tick of a job, and what was answered to whom
-    locks   who holds what, by the lock's type; ``run:<tick>`` for the lease of one tick's run
+    locks   who holds what, by the lock's type; ``run:<tick>`` for the lease of one tick's run, and, with
+            ``max_concurrent``, ``overlap:<slot>`` for a slot but the first
     open    with ``rerun_on_crash``: the ticks that were granted and have not finished
     handed  with ``rerun_on_crash``: interrupted ticks whose lease was given back
     boot    one row: the start of the system by whose monotonic clock the locks end

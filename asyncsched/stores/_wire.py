@@ -10,8 +10,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Renewal, Verdict
-from asyncsched.stores._keys import suffix
+from asyncsched._grants import MOST_SLOTS, ClaimAnswer, ClaimKind, LockType, Renewal, Verdict
+from asyncsched.stores._keys import slot_suffix, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, c
 
 _terms_of = attrgetter(
     "kind", "tick_us", "one_server", "no_overlap", "lock_ttl", "retain_for", "remembered_us", "max_attempts",
-    "max_runs", "waits", "cancels",
+    "max_runs", "waits", "cancels", "slots",
 )  # fmt: skip
 """What is said once for all jobs that follow each other and have it in common: nearly everything, of ticks that are due
 together."""
@@ -116,7 +116,7 @@ def _begin_claims(runs: _Runs, request: ClaimRequest) -> Sequence[str]:
     if "A" in flags:
         suffixes += (suffix(LockType.OPEN), suffix(LockType.RUN, request.tick_us))
     if "O" in flags:
-        suffixes.append(suffix(LockType.OVERLAP))
+        suffixes += map(slot_suffix, range(request.slots))
     return suffixes
 
 
@@ -126,7 +126,8 @@ def _flags(request: ClaimRequest) -> str:
     flags = kind + (on_one_server if request.one_server else "") + ("A" if request.max_attempts else "")
     if not request.no_overlap:
         return flags
-    return flags + "O" + ("W" if request.waits else "") + ("C" if request.cancels else "")
+    flags += "O" if request.slots == 1 else f"O{request.slots}"
+    return flags + ("W" if request.waits else "") + ("C" if request.cancels else "")
 
 
 _KINDS = {
@@ -177,11 +178,11 @@ _LATE = ClaimAnswer(Verdict.LATE)
 def _answer(name: object, value: object, newest: object, extra: object) -> ClaimAnswer:
     verdict = _VERDICTS.get(text(name))
     newest_us = integer(newest)
-    attempt, open_us = _attempts(extra)
+    attempt, open_us, slot = _attempts(extra)
     if verdict is None:
         raise UnexpectedReplyError(f"{name!r} is no verdict")
     if verdict is Verdict.WON:
-        return ClaimAnswer(verdict, fence=integer(value), newest_us=newest_us, attempt=attempt, open_us=open_us)
+        return ClaimAnswer(verdict, integer(value), newest_us, attempt=attempt, open_us=open_us, slot=slot)
     if verdict in _WAITING:
         wait = integer(value) / 1e6
         return ClaimAnswer(verdict, wait=wait, newest_us=newest_us, attempt=attempt, open_us=open_us)
@@ -191,15 +192,15 @@ def _answer(name: object, value: object, newest: object, extra: object) -> Claim
     return ClaimAnswer(verdict, newest_us=newest_us, detail=detail, attempt=attempt, open_us=open_us)
 
 
-def _attempts(extra: object) -> tuple[int, tuple[int, ...]]:
-    """Return how often the tick was granted, and the open ticks in order."""
-    if type(extra) is int and extra == 0:  # of a job that is not run again
-        return 1, ()
+def _attempts(extra: object) -> tuple[int, tuple[int, ...], int]:
+    """Return how often the tick was granted, the open ticks in order, and the slot that the grant has."""
+    if type(extra) is int and 0 <= extra < MOST_SLOTS:  # of a job that is not run again
+        return 1, (), extra
     try:
         attempt, *open_us = map(int, text(extra).split())
     except ValueError:
         raise UnexpectedReplyError(f"{extra!r:.80} is no list of open ticks") from None
-    return attempt, tuple(sorted(open_us))
+    return attempt, tuple(sorted(open_us)), 0
 
 
 _WAITING = {Verdict.EARLY, Verdict.ELSEWHERE, Verdict.OVERLAP}
@@ -229,15 +230,15 @@ def renew_call(keys: Keys, leases: Sequence[Lease]) -> Call:
     return names, argv
 
 
-_renewed_terms_of = attrgetter("locks", "lock_ttl", "tick_us", "cancellable")
+_renewed_terms_of = attrgetter("locks", "lock_ttl", "tick_us", "cancellable", "slots")
 
 
 def _begin_renewals(runs: _Runs, lease: Lease) -> Sequence[str]:
     flags = ""
     suffixes: list[str] = []
     if LockType.OVERLAP in lease.locks:
-        flags = "O"
-        suffixes.append(suffix(LockType.OVERLAP))
+        flags = "ON" if lease.slots else "O"
+        suffixes.append(slot_suffix(lease.slots[0] if lease.slots else 0))
     if LockType.RUN in lease.locks:
         flags += "A"
         suffixes.append(suffix(LockType.RUN, lease.tick_us))
@@ -284,11 +285,14 @@ def release_call(keys: Keys, leases: Sequence[Lease]) -> Call:
     return names, argv
 
 
-_released_terms_of = attrgetter("locks", "tick_us", "finished")
+_released_terms_of = attrgetter("locks", "tick_us", "finished", "slots")
 
 
 def _begin_releases(runs: _Runs, lease: Lease) -> Sequence[str]:
     suffixes = [suffix(lock, lease.tick_us) for lock in lease.locks if lock is not LockType.TICK]
+    if LockType.OVERLAP in lease.locks and lease.slots:
+        suffixes.remove(suffix(LockType.OVERLAP))
+        suffixes += map(slot_suffix, lease.slots)
     count = len(suffixes)
     finished = lease.finished and LockType.RUN in lease.locks
     if finished:

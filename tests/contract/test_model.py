@@ -53,6 +53,7 @@ CLAIM = st.fixed_dictionaries(
         "max_runs": st.sampled_from([0, 0, 1, 3]),
         "waits": st.booleans(),
         "cancels": st.booleans(),
+        "slots": st.sampled_from([1, 1, 2, 3]),
     }
 )
 LEASE = st.tuples(
@@ -71,6 +72,7 @@ LEASE = st.tuples(
     ),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([None, None, None, (), (2,), (0, 1, 2)]),
 )
 STEP = st.one_of(
     st.tuples(st.just("claim"), st.lists(CLAIM, min_size=1, max_size=3)),
@@ -116,21 +118,27 @@ class Both:
             assert abs(answer.wait - wanted.wait) <= A_MILLISECOND, request
         self.claims += requests
         self.grants += [
-            Lease(request.job, request.owner, answer.fence, (), request.lock_ttl, request.tick_us)
+            Lease(request.job, request.owner, answer.fence, (), request.lock_ttl, request.tick_us, slots=(answer.slot,))
             for request, answer in zip(requests, answers, strict=True)
         ]
 
-    def _leases(self, drawn: list[tuple[int, tuple[Any, ...], bool, bool]]) -> list[Lease]:
+    def _leases(self, drawn: list[tuple[int, tuple[Any, ...], bool, bool, Any]]) -> list[Lease]:
         if not self.grants:
             return []
         chosen = [(self.grants[-1 - index % len(self.grants)], *drawn_for_it) for index, *drawn_for_it in drawn]
         return [
-            replace(grant, locks=locks, finished=finished, cancellable=cancellable)
-            for grant, locks, finished, cancellable in chosen
+            replace(
+                grant,
+                locks=locks,
+                finished=finished,
+                cancellable=cancellable,
+                slots=grant.slots if slots is None else slots,
+            )
+            for grant, locks, finished, cancellable, slots in chosen
         ]
 
     async def renew(self, drawn: Any) -> None:
-        leases = self._leases(drawn)
+        leases = [replace(lease, slots=lease.slots[:1]) for lease in self._leases(drawn)]
         assert list(await self.other.renew(leases)) == list(await self.memory.renew(leases))
 
     async def release(self, drawn: Any) -> None:
@@ -160,6 +168,8 @@ class Both:
 def _request(now: int, drawn: dict[str, Any]) -> ClaimRequest:
     ahead = drawn.pop("ahead_us")
     remembered = drawn.pop("remembered_us")
+    if drawn["waits"] or drawn["cancels"] or _max_attempts(drawn):
+        drawn["slots"] = 1
     return ClaimRequest(
         tick_us=now + ahead if drawn["kind"] in WITH_A_TICK else 0,
         remembered_us=0 if remembered is None else now + remembered,
@@ -176,7 +186,8 @@ def _max_attempts(drawn: dict[str, Any]) -> int:
 
 
 def _comparable(answer: ClaimAnswer) -> tuple[Any, ...]:
-    return (answer.verdict, answer.fence, answer.newest_us, answer.attempt, answer.open_us, answer.wait > 0)
+    counted = (answer.fence, answer.newest_us, answer.attempt, answer.open_us, answer.slot)
+    return (answer.verdict, *counted, answer.wait > 0)
 
 
 async def play(backend: FakeRedisBackend | SqliteBackend, steps: list[tuple[str, Any]]) -> None:

@@ -418,14 +418,16 @@ async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: st
     scheduler.add_job("now", work).immediate().on_one_server()
     scheduler.add_job("in_turn", work).per_hours(24).on_one_server()
     scheduler.add_job("tick", work).per_seconds(0.1).on_one_server().without_overlapping().rerun_on_crash()
+    scheduler.add_job("many", work).per_seconds(0.1).max_concurrent(2)
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         async with scheduler, asyncio.timeout(10):
-            while len(scheduler.snapshot().active) < 2:
+            while len(scheduler.snapshot().active) < 4:
                 await asyncio.sleep(0.02)
             await scheduler.pause("now")
             kinds = {key: await redis.type(key) for key in await redis.keys("*")}
         kinds |= {key: await redis.type(key) for key in await redis.keys("*")}  # with what the stop has handed over
     kinds = {re.sub(r":run:\d+$", ":run:<tick>", key): kind for key, kind in kinds.items()}
+    kinds = {re.sub(r":overlap:\d+$", ":overlap:<slot>", key): kind for key, kind in kinds.items()}
     found = {re.sub(r"(:job(Lock)?):\w+", r"\1:<job_name>", key).replace("shop:", "<prefix>") for key in kinds}
     documented = BY_NAME["docs/cluster.md"].table("key", "type", "value", "time to live")
     assert {code(row["key"])[0] for row in documented} == found

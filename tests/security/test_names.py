@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asyncsched import ConfigurationError, Scheduler
 from asyncsched._grants import LockType
-from asyncsched.stores._keys import Keys, suffix
+from asyncsched.stores._keys import Keys, slot_suffix, suffix
 
 FORBIDDEN = "{}*?[]"
 
@@ -41,6 +41,7 @@ WORDS = [
 """The words of our own keys: the likeliest parts of a forgery."""
 
 TICKS = [0, 1_767_225_600_000_000]
+SLOTS = [1, 99]
 
 parts = st.lists(st.one_of(st.sampled_from(WORDS), st.characters().filter(is_allowed)), max_size=8)
 prefixes = parts.map("".join)
@@ -49,6 +50,7 @@ names = parts.map("".join).filter(bool)
 
 def keys_of(keys: Keys, job: str) -> set[str]:
     suffixes = {suffix(lock_type, tick_us) for lock_type in LockType for tick_us in TICKS}
+    suffixes |= {slot_suffix(slot) for slot in SLOTS}
     return {keys.state(job), *keys.locks(job, sorted(suffixes))}
 
 
@@ -62,13 +64,14 @@ def registered(prefix: str, *jobs: str) -> Scheduler:
 @given(prefixes, st.lists(names, min_size=2, max_size=5, unique=True))
 @example("", ["a", "a:tick", "a:server:tick"])
 @example("", ["Lock:a:tick", "s:paused", "a"])
+@example("", ["a", "a:overlap", "a:overlap:1", "a:overlap:1:run"])
 @example("schedule:job:", ["schedule:jobs:paused", "schedule:jobLock:a:tick", "a"])
 def test_no_two_jobs_share_a_key(prefix: str, jobs: list[str]) -> None:
     registered(prefix, *jobs)  # all of them are valid
     keys = Keys(prefix)
     of_jobs = [keys_of(keys, job) for job in jobs]
 
-    assert all(len(own) == len(LockType) + len(TICKS) for own in of_jobs)
+    assert all(len(own) == len(LockType) + len(TICKS) + len(SLOTS) for own in of_jobs)
     for one, other in itertools.combinations(of_jobs, 2):
         assert not one & other
     assert all(keys.paused not in own and keys.handed not in own for own in of_jobs)

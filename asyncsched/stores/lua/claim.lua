@@ -11,15 +11,14 @@
 --           start     flag S    string "<owner>|<fence>"
 --           open      flag A    hash: for each tick that was granted and has not finished "<attempt>|<owner>"
 --           run       flag A    string "<owner>|<fence>"
---           overlap   flag O    string "<owner>|<fence>"
+--           overlap   flag O    string "<owner>|<fence>"; as many as the number says that may stand behind the flag
 -- ARGV    deadline_us, ahead_us;
 --         the channel on which the ticks of flag R, without A, that were decided are told, each with its state key
 --         (empty: nobody hears);
 --         then for each run of jobs of which the same is asked eight, and the owner for each job:
---           number of jobs,
---           flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run again if
---           interrupted; X: an open tick again; Q: nothing, only that it becomes known; O: no overlap;
---           W: a tick that meets a run in progress waits; C: and asks that to end),
+--           number of jobs, flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run
+--           again if interrupted; X: an open tick again; Q: nothing, only that it becomes known; O: no overlap; O3: at
+--           most three runs at once; W: a tick that meets a run in progress waits; C: and asks that to end),
 --           tick_us, lock_ttl_ms, retain_ms, remembered_us (0: nothing remembered), max_attempts, max_runs (0: any)
 -- Answer  now_us; a string with a letter for each job; then for each job with the letter "?" four. The letters:
 --           w         won: the fence is now_us; newest_us is the tick, without flag R 0
@@ -30,14 +29,14 @@
 --             value: the fence with "won"; microseconds to wait with "early"; microseconds until the lease that
 --             stands in the way ends with "elsewhere" and "overlap" of flag A; the key with "corrupt"; else 0
 --             newest_us: the newest decided tick of the job (0: none, or not recorded)
---             of flag A "<attempt> <tick> <tick> ...": the tick's grants so far, and the open ticks; else 0
+--             of flag A "<attempt> <tick> <tick> ...": the tick's grants so far, and the open ticks; else, with "won",
+--             which of the overlap keys it has, from 0 on; else 0
 --
 -- Numbers become text by %.0f only: tostring() writes 1.7e+15. Microseconds stay below 2^53, so they are
 -- exact. Nothing of a job is written before all that it needs has been read and understood.
 
-local LARGEST = 9007199254740991
+local LARGEST, MOST_OPEN = 9007199254740991, 50
 local GRANTED, OVERLAPPED, LOST = '1', '0', '-1'
-local MOST_OPEN = 50
 local KNOWN = { [GRANTED] = true, [OVERLAPPED] = true, [LOST] = true }
 local call, try, find, match, format = redis.call, redis.pcall, string.find, string.match, string.format
 
@@ -76,14 +75,9 @@ end
 local function read_state(key, limited)
   local fields = limited and try('HMGET', key, 'fence', 'paused', 'tick', 'runs') or try('HMGET', key, 'fence', 'paused', 'tick')
   if fields.err then return refuse(fields) end
-  local floor, granted_tick = integer(fields[1] or '0'), integer(fields[3] or '0')
-  local runs = integer(fields[4] or '0')
+  local floor, granted_tick, runs = integer(fields[1] or '0'), integer(fields[3] or '0'), integer(fields[4] or '0')
   local understood = floor and granted_tick and runs and granted_tick <= furthest or false
   return understood, floor, fields[2] and true or false, granted_tick, runs
-end
-
-local function fetch_record(key)
-  return try('HMGET', key, 'tick', 'run', 'fence', 'granted')
 end
 
 -- understood, tick, run, fence, granted (tick is nil without a record)
@@ -118,6 +112,20 @@ local function read_open(key)
   return true, open
 end
 
+-- Finds, of the job's overlap locks, the one that it has, or else the first that is free, or else the last; answers the
+-- name of a key that was not understood.
+local function read_slots(job)
+  for slot = job.slots - 1, 0, -1 do
+    local key = KEYS[job.slots_at + slot]
+    local ok, owner, fence = read_lock(key)
+    if not ok then return slot > 0 and 'overlap:' .. slot or 'overlap' end
+    if not owner or owner == job.owner or slot == job.slots - 1 then
+      job.slot, job.overlap_key, job.overlap, job.overlap_fence = slot, key, owner, fence
+    end
+    if owner == job.owner then return end
+  end
+end
+
 local function write_record(job, fence, granted)
   call('HSET', job.record_key, 'tick', job.tick_text, 'run', job.owner, 'fence', fence, 'granted', granted)
   call('PEXPIRE', job.record_key, job.retain_ms)
@@ -145,6 +153,7 @@ local function read(job, fields)
     ok, job.running, job.run_fence = read_lock(job.run_key)
     if not ok then return 'run' end
   end
+  if job.slots > 1 then return read_slots(job) end
   if job.overlap_key then
     ok, job.overlap, job.overlap_fence = read_lock(job.overlap_key)
     if not ok then return 'overlap' end
@@ -152,16 +161,13 @@ local function read(job, fields)
 end
 
 -- Microseconds until a lease ends by itself.
-local function time_left(key)
-  return math.max(call('PTTL', key), 0) * 1000
-end
+local function time_left(key) return math.max(call('PTTL', key), 0) * 1000 end
 
 -- Notes that the tick was granted once more and has not finished. What crashes leave behind stays bounded.
 local function write_open(job)
   local entry = job.open[job.tick_text]
   job.open[job.tick_text] = { attempt = entry and entry.attempt + 1 or 1, owner = job.owner }
-  call('HSET', job.open_key, job.tick_text,
-    format('%.0f|%s', job.open[job.tick_text].attempt, job.owner))
+  call('HSET', job.open_key, job.tick_text, format('%.0f|%s', job.open[job.tick_text].attempt, job.owner))
   call('PEXPIRE', job.open_key, job.retain_ms)
   local count, oldest = 0, job.tick_text
   for tick in pairs(job.open) do
@@ -174,10 +180,9 @@ local function write_open(job)
   end
 end
 
--- The claim was granted before and is being repeated, because its answer got lost. It wins again only with
--- every lease that it had: one that has ended in between is never made again, for a run without its lease
--- could meet another one, and a lease made for a sender that has given up would block the job until it
--- expires.
+-- The claim was granted before and is being repeated, because its answer got lost. It wins again only with every lease
+-- that it had: one that has ended in between is never made again, for a run without its lease could meet another one, and
+-- a lease made for a sender that has given up would block the job until it expires.
 local function repeat_grant(job)
   local me = job.owner
   local intact = (not job.record_key or (job.recorded and job.recorded >= job.tick and job.server == me))
@@ -270,7 +275,7 @@ local function consume_lost(job)
 end
 
 local function decide(job)
-  local fields = job.record_key and fetch_record(job.record_key)
+  local fields = job.record_key and try('HMGET', job.record_key, 'tick', 'run', 'fence', 'granted')
   if job.plain and is_taken(job, fields) then return 'elsewhere', 0, job.tick end
   local corrupt = read(job, fields)
   if corrupt then return 'corrupt', corrupt, 0 end
@@ -306,8 +311,8 @@ local function decide(job)
 end
 
 -- Answers how often the tick was granted, and which ticks are open.
-local function describe(job)
-  if not job.open then return 0 end
+local function describe(job, verdict)
+  if not job.open then return verdict == 'won' and job.slot or 0 end
   local entry = job.open[job.tick_text]
   local words = { format('%.0f', entry and entry.attempt or job.used_up or 0) }
   for tick in pairs(job.open) do words[#words + 1] = tick end
@@ -326,27 +331,20 @@ local job = {}
 -- What the jobs of one run of them have in common. What is not read for them is forgotten here.
 local function take_terms(arg)
   local flags = ARGV[arg]
-  job.timed = find(flags, 'T', 1, true)
-  job.recorded_too = find(flags, 'R', 1, true)
-  job.starting = find(flags, 'S', 1, true)
-  job.repeatable = find(flags, 'A', 1, true)
-  job.again = find(flags, 'X', 1, true)
-  job.asking = find(flags, 'Q', 1, true)
+  job.timed, job.recorded_too = find(flags, 'T', 1, true), find(flags, 'R', 1, true)
+  job.starting, job.repeatable = find(flags, 'S', 1, true), find(flags, 'A', 1, true)
+  job.again, job.asking = find(flags, 'X', 1, true), find(flags, 'Q', 1, true)
   job.alone = find(flags, 'O', 1, true)
+  job.slots, job.slot = tonumber(match(flags, 'O(%d+)') or 1), 0
   job.waiting, job.cancelling = find(flags, 'W', 1, true), find(flags, 'C', 1, true)
   job.tick_text, job.tick = ARGV[arg + 1], tonumber(ARGV[arg + 1])
-  job.lock_ttl_ms = ARGV[arg + 2]
-  job.retain_ms = ARGV[arg + 3]
-  job.remembered = tonumber(ARGV[arg + 4])
-  job.max_attempts = tonumber(ARGV[arg + 5])
-  job.max_runs = tonumber(ARGV[arg + 6])
+  job.lock_ttl_ms, job.retain_ms, job.remembered = ARGV[arg + 2], ARGV[arg + 3], tonumber(ARGV[arg + 4])
+  job.max_attempts, job.max_runs = tonumber(ARGV[arg + 5]), tonumber(ARGV[arg + 6])
   job.limited = job.timed and job.max_runs > 0
-  job.plain = job.timed and job.recorded_too and not job.repeatable and job.remembered <= job.tick
-  job.record_key, job.server_key, job.start_key = nil, nil, nil
-  job.open_key, job.run_key, job.overlap_key = nil, nil, nil
-  job.recorded, job.run, job.record_fence, job.granted = nil, nil, nil, nil
-  job.server, job.server_fence, job.start, job.start_fence = nil, nil, nil, nil
-  job.overlap, job.overlap_fence, job.running, job.run_fence = nil, nil, nil, nil
+  job.plain = job.timed and job.recorded_too and not job.repeatable and job.slots == 1 and job.remembered <= job.tick
+  job.record_key, job.server_key, job.start_key, job.open_key, job.run_key, job.overlap_key = nil
+  job.recorded, job.run, job.record_fence, job.granted, job.server, job.server_fence = nil
+  job.start, job.start_fence, job.overlap, job.overlap_fence, job.running, job.run_fence = nil
 end
 
 local function take(owner)
@@ -355,7 +353,10 @@ local function take(owner)
   if job.recorded_too then job.record_key, job.server_key = next_key(), next_key() end
   if job.starting then job.start_key = next_key() end
   if job.repeatable then job.open_key, job.run_key = next_key(), next_key() end
-  if job.alone then job.overlap_key = next_key() end
+  if job.alone then
+    job.overlap_key = next_key()
+    job.slots_at, at = at, at + job.slots - 1
+  end
   job.open, job.used_up = nil, nil
 end
 
@@ -366,7 +367,7 @@ local function put(answer, verdict, value, newest)
   if channel ~= '' and job.record_key and not job.open_key and newest == job.tick and verdict ~= 'elsewhere' then
     decided[#decided + 1] = job.tick_text .. ' ' .. job.state_key
   end
-  local extra = describe(job)
+  local extra = describe(job, verdict)
   if extra == 0 then
     if verdict == 'won' and value == now and newest == (job.record_key and job.tick or 0) then return 'w' end
     if verdict == 'elsewhere' and value == 0 and newest == job.tick then return 'e' end
@@ -376,8 +377,7 @@ local function put(answer, verdict, value, newest)
   return '?'
 end
 
-local letters = {}
-local answer = { now, '' }
+local letters, answer = {}, { now, '' }
 local arg, last = 4, #ARGV
 while arg <= last do
   local count = tonumber(ARGV[arg])

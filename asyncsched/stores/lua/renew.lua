@@ -7,7 +7,7 @@
 --           tick      flag R    hash: fence (of the newest grant)
 --           state     flag C    hash: cancel (the fence of the run that a newer tick asked to end last)
 -- ARGV    for each run of leases that have this in common three, and "<owner>|<fence>" for each lease:
---           number of leases, flags, lock_ttl_ms
+--           number of leases, flags (N: with O, other runs of the job may go on beside it), lock_ttl_ms
 -- Answer  a string with a letter for each lease: h (held), u (held, and its run is asked to end), s (superseded)
 --         or l (lost)
 --
@@ -46,9 +46,9 @@ local function renew(value, flags, lock_ttl_ms)
   if overlap_key and text(redis.pcall('GET', overlap_key)) ~= value then return 'l' end
   if run_key and text(redis.pcall('GET', run_key)) ~= value then return 'l' end
   if server_key and text(redis.pcall('GET', server_key)) ~= value then
-    -- `server` alone excludes nobody: a newer tick has taken the key over, and this run may go on beside it.
-    if overlap_key or not overtaken(tick_key, value) then return 'l' end
-    if not run_key then return 's' end
+    -- `server` excludes nobody: a newer tick has taken the key over, and this run may go on beside it.
+    if (overlap_key and not string.find(flags, 'N', 1, true)) or not overtaken(tick_key, value) then return 'l' end
+    if not run_key and not overlap_key then return 's' end
     server_key = nil
   end
   local unwanted = state_key and text(redis.pcall('HGET', state_key, 'cancel'))
