@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
-from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, MOST_RUNS, JobSettings, checked_name
+from asyncsched._job_settings import (
+    CAUGHT_UP,
+    LEAST_LOCK_TTL,
+    LONGEST_CATCH_UP,
+    MOST_CAUGHT_UP,
+    MOST_RUNS,
+    JobSettings,
+    checked_name,
+)
 from asyncsched._job_ticks import JobTicks
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
@@ -63,7 +71,7 @@ class Job(JobTicks):
         self._grace: object = _UNSET
         self._max_attempts: int | None = None
         self._run_limit: int | None = None
-        self._catch_up: float | None = None
+        self._catch_up: tuple[float, int] | None = None
         self._unavailable: str | None = None
         self._of_run = self._of_tick = None
         self.on_complete = None
@@ -138,15 +146,31 @@ class Job(JobTicks):
             raise self._refusal(call, "max_attempts is a whole number, the first run included, so 2 or more")
         return self._policy("_max_attempts", max_attempts, call)
 
-    def catch_up(self, within: Duration) -> Job:
-        """Run the newest tick that was missed while no node of the cluster lived, once, when a scheduler starts, if it
-        is at most ``within`` seconds old (7 days at most). Needs ``on_one_server()``, and a store that has seen the
-        job before."""
-        call = f"catch_up({within!r})"
-        seconds = self._seconds(within, call)
+    def catch_up(self, within: Duration, *, mode: str = "newest", most: int | None = None) -> Job:
+        """Run what was missed while no node of the cluster lived when a scheduler starts. Needs ``on_one_server()``,
+        and a store that has seen the job before.
+
+        Args:
+            within: how old a missed tick may be, in seconds (7 days at most).
+            mode: ``"newest"``: the newest one runs, once. ``"all"``: each one runs, oldest first, one after another,
+                also those that come due while the process is stalled or the store away. ``within``, 1 s or more, takes
+                the place of ``misfire_grace``.
+            most: with ``"all"``, how many ticks wait at most, 1 to 1000 (100 by default); older ones are missed.
+        """
+        options = f"{'' if mode == 'newest' else f', mode={mode!r}'}{'' if most is None else f', most={most!r}'}"
+        call = f"catch_up({within!r}{options})"
+        seconds = self._seconds(within, call, 1.0 if mode == "all" else 0.0)
+        if mode not in ("newest", "all"):
+            raise self._refusal(call, "the rule is mode='newest' or mode='all'")
+        if most is not None and mode != "all":
+            raise self._refusal(call, "most needs mode='all': of the others, one runs")
+        if most is not None and (
+            isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MOST_CAUGHT_UP
+        ):
+            raise self._refusal(call, f"most is a whole number from 1 to {MOST_CAUGHT_UP}")
         if seconds > LONGEST_CATCH_UP:
             raise self._refusal(call, "the record of the newest tick is kept for 7 days, so that is the most")
-        return self._policy("_catch_up", seconds, call)
+        return self._policy("_catch_up", (seconds, (most or CAUGHT_UP) if mode == "all" else 0), call)
 
     def when_store_unavailable(self, policy: str) -> Job:
         """Say what becomes of a tick that the store cannot decide: ``"skip"`` it (the default), or ``"run"`` it, on
@@ -236,8 +260,13 @@ class Job(JobTicks):
 
     @property
     def catch_up_within(self) -> float | None:
-        """How old, in seconds, a tick may be that is caught up with at the start; ``None``: none is."""
-        return self._catch_up
+        """How old, in seconds, a tick may be that is caught up with; ``None``: none is."""
+        return None if self._catch_up is None else self._catch_up[0]
+
+    @property
+    def catch_up_most(self) -> int:
+        """How many ticks may wait to be caught up with, each of which runs; 0: the newest one runs, at the start."""
+        return 0 if self._catch_up is None else self._catch_up[1]
 
     @property
     def runs_without_store(self) -> bool:
@@ -264,7 +293,9 @@ class Job(JobTicks):
             seed = ", seed='tick'" if self.is_delay_seeded else ""
             words.append(f"random_delay({self._delay[0]:g}, {self._delay[1]:g}{seed})")
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
-        words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
+        if self._catch_up is not None:
+            each = f", mode='all', most={self.catch_up_most}" if self.catch_up_most else ""
+            words.append(f"catch_up({self._catch_up[0]:g}{each})")
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
         words += [f"max_runs({self._run_limit})"] if self._run_limit else []
         words += ["even_in_maintenance"] * self._in_maintenance
@@ -304,6 +335,20 @@ class Job(JobTicks):
             return "when_store_unavailable('run') and max_runs() exclude each other: without the store nobody counts"
         if self._run_limit and self._trigger is None:
             return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
+        return self._hindrance_to_each() if self.catch_up_most else None
+
+    def _hindrance_to_each(self) -> str | None:
+        """Return what contradicts that each missed tick runs, in order."""
+        each = "catch_up(mode='all') and"
+        if self._grace is not _UNSET:
+            return f"{each} misfire_grace() exclude each other: within says how late a tick may be"
+        if self._overlap in (SKIP, CANCEL_RUNNING):
+            policy = f"without_overlapping({self._overlap!r})"
+            return f"{each} {policy} exclude each other: with 'queue_one', a tick waits for the run before it"
+        if self.runs_without_store:
+            return f"{each} when_store_unavailable('run') exclude each other: without the store, no tick has its turn"
+        if self._of_tick is not None and self._of_tick.conditions:
+            return f"{each} conditions exclude each other: a tick kept back on one node may come too late on another"
         return None
 
     def freeze(self, defaults: JobSettings) -> JobSettings:
@@ -315,13 +360,14 @@ class Job(JobTicks):
         if (missing := self.missing()) is not None:
             raise self._refusal("scheduled", missing)
         self._frozen = True
-        if self._timezone is None and self._lock_ttl is None and self._grace is _UNSET:
+        grace = self.catch_up_within if self.catch_up_most else self._grace
+        if self._timezone is None and self._lock_ttl is None and grace is _UNSET:
             settings = defaults
         else:
             settings = JobSettings(
                 timezone=defaults.timezone if self._timezone is None else self._timezone,
                 lock_ttl=defaults.lock_ttl if self._lock_ttl is None else self._lock_ttl,
-                misfire_grace=defaults.misfire_grace if self._grace is _UNSET else cast("float | None", self._grace),
+                misfire_grace=defaults.misfire_grace if grace is _UNSET else cast("float | None", grace),
             )
         self._trigger, _ = self.planned(settings.timezone)
         self._plan = None
