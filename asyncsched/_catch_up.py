@@ -173,7 +173,7 @@ class CatchUp:
             within_us = line.state.settings.grace_us
             assert within_us is not None
             oldest_us = self._now_us() - within_us
-            self._miss(line, sum(tick_us < oldest_us for tick_us in line.ticks))
+            self._miss_oldest(line, sum(tick_us < oldest_us for tick_us in line.ticks))
             if line.ticks:
                 return line.ticks.popleft()
         return None
@@ -184,11 +184,11 @@ class CatchUp:
         assert state.step is not None
         try:
             if state.grid is not None and (passed := state.grid.count_between(line.after_us, line.until_us) - most) > 0:
-                self._miss(line, len(line.ticks))
+                self._miss_oldest(line, len(line.ticks))
                 first_us = state.grid.next_fire_us(line.after_us)
                 assert first_us is not None
                 line.after_us = first_us + (passed - 1) * state.grid.interval_us
-                self._ledger.missed(state, passed, first_us, line.after_us)
+                self._missed(state, passed, first_us, line.after_us)
             ticks = ticks_between(state.step, line.after_us, line.until_us)
         except Exception:  # a trigger that breaks its rules costs its own job, nothing else
             self._logger.exception("job=%s does not catch up: its trigger failed", state.job.name)
@@ -196,17 +196,22 @@ class CatchUp:
             return
         line.ticks += ticks
         line.after_us = ticks[-1] if len(ticks) == STEPS_AT_ONCE else line.until_us
-        self._miss(line, len(line.ticks) - most)
+        self._miss_oldest(line, len(line.ticks) - most)
 
-    def _miss(self, line: Line, count: int) -> None:
+    def _miss_oldest(self, line: Line, count: int) -> None:
         if count > 0:
-            missed = [line.ticks.popleft() for _ in range(count)]
-            self._ledger.missed(line.state, count, missed[0], missed[-1])
+            ticks = [line.ticks.popleft() for _ in range(count)]
+            self._missed(line.state, count, ticks[0], ticks[-1])
+
+    def _missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
+        if self._store.time() is not None:
+            state.decided_us = max(state.decided_us, last_us)
+        self._ledger.missed(state, count, first_us, last_us)
 
     def _put_back(self, line: Line) -> None:
         """Let no tick stand in line that has not come due: this node's clock was wrong."""
         store_now = self._now_us()
-        line.cut(store_now)
+        line.cut(max(store_now, line.state.decided_us))
         if line.surveyed_us is not None:
             line.surveyed_us = min(line.surveyed_us, store_now)
 
