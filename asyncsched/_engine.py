@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from asyncsched._catch_up import CatchUp
 from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
@@ -90,6 +91,7 @@ class Engine:
         self.keeper = LeaseKeeper(store, clock, self.outage)
         loop = asyncio.get_running_loop()
         origin = Origin(node, logger.logger, trace_ids.of, ledger.reported, self._threads, ledger.progressed, loop)
+        self._catch_up = CatchUp(store, clock, ledger, logger, bus.beside, self._fire)
         self.recovery = Recovery(store, clock, self.outage, logger, rerun=self._rerun, catch_up=self._catch_up)
         self.executor = Executor(clock, ledger, self.keeper, origin, self.recovery.left_open)
         self._guide: Guide | None = None
@@ -120,6 +122,7 @@ class Engine:
             fire=self._fire,
             finish=self._ticker.finish,
         )
+        self._catch_up.claimer = self.claimer
         self._immediate: list[JobState] = []
         self._alarm = self._ticker.alarm
         self._stopping = False
@@ -154,6 +157,7 @@ class Engine:
         if state is not None:
             state.retired = True
             self.turns.retire(state)
+            self._catch_up.forget(state)
             self._ticker.forget(state)
             self.forget_failures(name)
             if self._conditions is not None:
@@ -265,7 +269,7 @@ class Engine:
         self._ticker.turn()
 
     def _claim_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
-        self.claimer.submit_ticks(states, tick_us, late_by)
+        self.claimer.submit_ticks(self._catch_up.take(states, tick_us), tick_us, late_by)
 
     def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, late_by: float = 0.0) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
@@ -295,12 +299,6 @@ class Engine:
             self._made_conditions().ask(state, run, 0.0, rerun=True)
         else:
             self._begin(state, run, 0.0, state.next_us, rerun=True)
-
-    def _catch_up(self, state: JobState, fire_us: int) -> None:
-        """Claim a tick that came due while no node lived, unless a later one has come due meanwhile."""
-        is_late = state.last_us >= fire_us or any(claim.is_tick for claim in state.claims or ())
-        if not is_late:
-            self._fire(state, ClaimKind.TICK, fire_us)  # how late it may be was judged before
 
     # Stopping
 

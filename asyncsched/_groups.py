@@ -31,7 +31,7 @@ class GroupSettings(TypedDict, total=False):
     lock_ttl: Duration
     misfire_grace: Duration | None
     rerun_on_crash: int
-    catch_up: Duration
+    catch_up: Duration | Mapping[str, object]
     when_store_unavailable: str
     max_runs: int
     max_concurrent: int
@@ -51,6 +51,8 @@ class GroupSettings(TypedDict, total=False):
 
 _FLAGS = ("on_one_server", "without_overlapping", "even_in_maintenance")
 _HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped", "when", "skip_when")
+_BY_NAME = {"retry": ("attempts", "backoff", "on"), "catch_up": ("within", "mode", "most")}
+"""Policies whose arguments may be given by name in a mapping; the first one is needed."""
 
 
 class JobAdder:
@@ -168,10 +170,12 @@ def _apply(job: Job, policy: str, value: object) -> None:
     elif policy in _HOOKS and isinstance(value, tuple):
         for hook in value:
             getattr(job, policy)(hook)
-    elif policy == "retry" and isinstance(value, Mapping):
-        if not {"attempts"} <= value.keys() <= {"attempts", "backoff", "on"}:
-            raise ConfigurationError(f"{policy}={value!r}: the rule is a number, or attempts, backoff and on by name")
-        job.retry(**value)
+    elif policy in _BY_NAME and isinstance(value, Mapping):
+        first, second, third = _BY_NAME[policy]
+        if not {first} <= value.keys() <= {first, second, third}:
+            rule = f"the rule is a number, or {first}, {second} and {third} by name"
+            raise ConfigurationError(f"{policy}={value!r}: {rule}")
+        getattr(job, policy)(**value)
     else:
         getattr(job, policy)(value)
 

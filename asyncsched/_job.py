@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from asyncsched._grants import MOST_SLOTS
 from asyncsched._handlers import Invoke, invoker
 from asyncsched._job_plan import Plan
-from asyncsched._job_settings import LEAST_LOCK_TTL, LONGEST_CATCH_UP, MOST_RUNS, JobSettings, checked_name
+from asyncsched._job_rules import (
+    CANCEL_RUNNING,
+    OVERLAP_POLICIES,
+    QUEUE_ONE,
+    SKIP,
+    Chosen,
+    contradiction,
+    refusal_to_catch_up,
+)
+from asyncsched._job_settings import CAUGHT_UP, LEAST_LOCK_TTL, MOST_RUNS, JobSettings, checked_name
 from asyncsched._job_ticks import JobTicks
 from asyncsched._seeds import fraction
 from asyncsched.protocols import Trigger
@@ -22,7 +31,6 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 _UNSET = object()
-SKIP, QUEUE_ONE, CANCEL_RUNNING = OVERLAP_POLICIES = ("skip", "queue_one", "cancel_running")
 
 
 class Job(JobTicks):
@@ -66,7 +74,7 @@ class Job(JobTicks):
         self._grace: object = _UNSET
         self._max_attempts: int | None = None
         self._run_limit: int | None = None
-        self._catch_up: float | None = None
+        self._catch_up: tuple[float, int] | None = None
         self._unavailable: str | None = None
         self._of_run = self._of_tick = None
         self.on_complete = None
@@ -152,15 +160,23 @@ class Job(JobTicks):
             raise self._refusal(call, "max_attempts is a whole number, the first run included, so 2 or more")
         return self._policy("_max_attempts", max_attempts, call)
 
-    def catch_up(self, within: Duration) -> Job:
-        """Run the newest tick that was missed while no node of the cluster lived, once, when a scheduler starts, if it
-        is at most ``within`` seconds old (7 days at most). Needs ``on_one_server()``, and a store that has seen the
-        job before."""
-        call = f"catch_up({within!r})"
-        seconds = self._seconds(within, call)
-        if seconds > LONGEST_CATCH_UP:
-            raise self._refusal(call, "the record of the newest tick is kept for 7 days, so that is the most")
-        return self._policy("_catch_up", seconds, call)
+    def catch_up(self, within: Duration, *, mode: str = "newest", most: int | None = None) -> Job:
+        """Run what was missed while no node of the cluster lived when a scheduler starts. Needs ``on_one_server()``,
+        and a store that has seen the job before.
+
+        Args:
+            within: how old a missed tick may be, in seconds (7 days at most).
+            mode: ``"newest"``: the newest one runs, once. ``"all"``: each one runs, oldest first, one after another,
+                also those that come due while the process is stalled or the store away. ``within``, 1 s or more, takes
+                the place of ``misfire_grace``.
+            most: with ``"all"``, how many ticks wait at most, 1 to 1000 (100 by default); older ones are missed.
+        """
+        options = f"{'' if mode == 'newest' else f', mode={mode!r}'}{'' if most is None else f', most={most!r}'}"
+        call = f"catch_up({within!r}{options})"
+        seconds = self._seconds(within, call, 1.0 if mode == "all" else 0.0)
+        if (why := refusal_to_catch_up(seconds, mode, most)) is not None:
+            raise self._refusal(call, why)
+        return self._policy("_catch_up", (seconds, (most or CAUGHT_UP) if mode == "all" else 0), call)
 
     def when_store_unavailable(self, policy: str) -> Job:
         """Say what becomes of a tick that the store cannot decide: ``"skip"`` it (the default), or ``"run"`` it, on
@@ -255,8 +271,13 @@ class Job(JobTicks):
 
     @property
     def catch_up_within(self) -> float | None:
-        """How old, in seconds, a tick may be that is caught up with at the start; ``None``: none is."""
-        return self._catch_up
+        """How old, in seconds, a tick may be that is caught up with; ``None``: none is."""
+        return None if self._catch_up is None else self._catch_up[0]
+
+    @property
+    def catch_up_most(self) -> int:
+        """How many ticks may wait to be caught up with, each of which runs; 0: the newest one runs, at the start."""
+        return 0 if self._catch_up is None else self._catch_up[1]
 
     @property
     def runs_without_store(self) -> bool:
@@ -284,7 +305,9 @@ class Job(JobTicks):
             seed = ", seed='tick'" if self.is_delay_seeded else ""
             words.append(f"random_delay({self._delay[0]:g}, {self._delay[1]:g}{seed})")
         words += [f"rerun_on_crash({self._max_attempts})"] if self._max_attempts else []
-        words += [] if self._catch_up is None else [f"catch_up({self._catch_up:g})"]
+        if self._catch_up is not None:
+            each = f", mode='all', most={self.catch_up_most}" if self.catch_up_most else ""
+            words.append(f"catch_up({self._catch_up[0]:g}{each})")
         words += ["when_store_unavailable('run')"] if self.runs_without_store else []
         words += [f"max_runs({self._run_limit})"] if self._run_limit else []
         words += ["even_in_maintenance"] * self._in_maintenance
@@ -322,17 +345,17 @@ class Job(JobTicks):
 
     def _contradiction(self) -> str | None:
         """Return which two of its policies exclude each other, if any do."""
-        if self._concurrency and self._overlap is not None:
-            return "max_concurrent() and without_overlapping() exclude each other: the latter is max_concurrent(1)"
-        if self._concurrency and self._max_attempts:
-            return "max_concurrent() and rerun_on_crash() exclude each other: a rerun waits for the end of one lease"
-        if self.runs_without_store and self.waits_for_running:
-            return f"when_store_unavailable('run') and without_overlapping({self._overlap!r}) exclude each other"
-        if self.cancels_running and self._max_attempts:
-            return "without_overlapping('cancel_running') and rerun_on_crash() exclude each other"
-        if self.runs_without_store and self._run_limit:
-            return "when_store_unavailable('run') and max_runs() exclude each other: without the store nobody counts"
-        return None
+        chosen = Chosen(
+            overlap=self._overlap,
+            has_slots=bool(self._concurrency),
+            is_rerun=bool(self._max_attempts),
+            is_limited=bool(self._run_limit),
+            runs_without_store=self.runs_without_store,
+            catches_up_all=bool(self.catch_up_most),
+            has_grace=self._grace is not _UNSET,
+            has_conditions=self._of_tick is not None and bool(self._of_tick.conditions),
+        )
+        return contradiction(chosen)
 
     def freeze(self, defaults: JobSettings) -> JobSettings:
         """Refuse every change from now on, and return the job's settings over ``defaults``.
@@ -343,13 +366,14 @@ class Job(JobTicks):
         if (missing := self.missing()) is not None:
             raise self._refusal("scheduled", missing)
         self._frozen = True
-        if self._timezone is None and self._lock_ttl is None and self._grace is _UNSET:
+        grace = self.catch_up_within if self.catch_up_most else self._grace
+        if self._timezone is None and self._lock_ttl is None and grace is _UNSET:
             settings = defaults
         else:
             settings = JobSettings(
                 timezone=defaults.timezone if self._timezone is None else self._timezone,
                 lock_ttl=defaults.lock_ttl if self._lock_ttl is None else self._lock_ttl,
-                misfire_grace=defaults.misfire_grace if self._grace is _UNSET else cast("float | None", self._grace),
+                misfire_grace=defaults.misfire_grace if grace is _UNSET else cast("float | None", grace),
             )
         self._trigger, _ = self.planned(settings.timezone)
         self._plan = None

@@ -17,6 +17,8 @@ MOST_RUNS = 10**12
 """Of ``max_runs``: far below what a store can count."""
 LONGEST_CATCH_UP = 7 * 86_400.0
 """Seconds. The record of a job's newest tick is kept for at least so long; what is older cannot be told from never."""
+MOST_CAUGHT_UP, CAUGHT_UP = 1_000, 100
+"""Missed ticks of a job that each run: the most that can be asked for, and the most without that."""
 
 
 def checked_name(value: object, *, what: str, most: int = 200, forbidden: str = "{}*?[]") -> str:

@@ -69,6 +69,15 @@ def coalesce(
     return Due(newest_us, next_us, missed, tick_us, last_missed_us)
 
 
+def ticks_between(step: Step, after_us: int, until_us: int, limit: int = STEPS_AT_ONCE) -> list[int]:
+    """Return the ticks later than ``after_us`` and not later than ``until_us``, the oldest ``limit`` of them."""
+    ticks: list[int] = []
+    while len(ticks) < limit and (tick_us := step(after_us)) is not None and tick_us <= until_us:
+        ticks.append(tick_us)
+        after_us = tick_us
+    return ticks
+
+
 def newest_missed(step: Step, last_us: int, now_us: int, within_us: int) -> int | None:
     """Return the newest tick later than ``last_us``, not later than ``now_us`` and at most ``within_us`` old.
 

@@ -24,6 +24,7 @@ from asyncsched.exceptions import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncsched._catch_up import CatchUp
     from asyncsched._job_state import JobState
     from asyncsched._logs import SafeLogger
     from asyncsched._outage import Outage
@@ -53,7 +54,7 @@ class Recovery:
         logger: SafeLogger,
         *,
         rerun: Callable[[JobState, int], None],
-        catch_up: Callable[[JobState, int], None],
+        catch_up: CatchUp,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -72,6 +73,8 @@ class Recovery:
     def adopt(self, state: JobState, at_us: int) -> None:
         """Look after a job that was scheduled at ``at_us``, if it wants that."""
         job = state.job
+        if job.catch_up_most:
+            self._catch_up.adopt(state)
         if job.is_on_one_server and state.step is not None and self._store.refresh_interval is not None:
             state.remembered_us, state.remembered_until = KNOWN_US, inf
         if state.remembered_us or job.max_attempts or job.catch_up_within is not None:
@@ -112,9 +115,10 @@ class Recovery:
         if answer.verdict is not Verdict.ELSEWHERE:
             return False
         self.answered(state, 0, answer)
-        missed_us = self._newest_missed(state, answer.newest_us, at_us)
-        if missed_us is not None:
-            self._catch_up(state, missed_us)
+        if state.job.catch_up_most:
+            self._catch_up.surveyed(state, answer.newest_us, at_us)
+        elif (missed_us := self._newest_missed(state, answer.newest_us, at_us)) is not None:
+            self._catch_up.newest(state, missed_us)
         return True
 
     def _newest_missed(self, state: JobState, last_us: int, at_us: int) -> int | None:
@@ -172,6 +176,7 @@ class Recovery:
     def close(self) -> None:
         """Watch no more: what is open is another node's."""
         self._closing = True
+        self._catch_up.close()
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None

@@ -231,13 +231,15 @@ class Ticker:
         return ready
 
     def _decide(self, state: JobState, fire_us: int, now: int) -> int | None:
-        """Decide what a tick that has come due means, set the next one, and return the tick to run, if any."""
+        """Decide what a tick that has come due means, set the next one, and return the tick to claim, if any."""
         if state.retired:
             return None
         due = coalesce(fire_us, now, state.settings.grace_us, lambda after_us: self._step(state, after_us), state.grid)
         state.last_us = due.run_us or due.last_missed_us
         self._set_next(state, due.next_us)
         if due.missed:
+            if state.job.catch_up_most:
+                return state.last_us  # and each one before it, which stand in line
             if self._store.time() is not None:
                 state.decided_us = max(state.decided_us, due.last_missed_us)
             self._ledger.missed(state, due.missed, due.first_missed_us, due.last_missed_us)

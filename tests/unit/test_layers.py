@@ -35,7 +35,7 @@ LAYERS = [
     ["_job_settings", "_job_plan", "_retries", "_hooks", "_pings", "_run_policies", "_tick_policies"],
     ["_job_schedules"],
     ["_job_runs"],
-    ["_job_ticks"],
+    ["_job_ticks", "_job_rules"],
     ["_job"],
     # stores
     ["stores"],
@@ -56,7 +56,7 @@ LAYERS = [
         "_failures",
         "_monitors",
     ],
-    ["_recovery", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
+    ["_recovery", "_catch_up", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells

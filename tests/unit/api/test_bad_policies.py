@@ -50,6 +50,29 @@ def test_a_week_is_the_most_to_catch_up_with(value: Any) -> None:
     assert job.catch_up(timedelta(days=7)).catch_up_within == 7 * 86_400
 
 
+@pytest.mark.parametrize(
+    ("options", "call", "rule"),
+    [
+        ({"mode": "each"}, "catch_up(60, mode='each')", "the rule is mode='newest' or mode='all'"),
+        ({"mode": None}, "catch_up(60, mode=None)", "the rule is mode='newest' or mode='all'"),
+        ({"most": 5}, "catch_up(60, most=5)", "most needs mode='all'"),
+        *(
+            ({"mode": "all", "most": most}, f"catch_up(60, mode='all', most={most!r})", "a whole number from 1 to 1000")
+            for most in (0, -1, 1001, 2.0, True, "5")
+        ),
+    ],
+)
+def test_how_much_is_caught_up_with_has_rules(options: Any, call: str, rule: str) -> None:
+    job = Job("report", work)
+    refused(lambda: job.catch_up(60, **options), f"job 'report': {call}: ", rule)
+    assert (job.catch_up_within, job.catch_up_most) == (None, 0)
+    assert job.catch_up(60, mode="all", most=1000).catch_up_most == 1000
+
+
+def test_each_tick_may_be_late_by_a_second_at_least() -> None:
+    refused(lambda: Job("report", work).catch_up(0.9, mode="all"), "job 'report': catch_up(0.9, mode='all')", "1")
+
+
 def test_none_is_no_time_to_catch_up_with() -> None:
     refused(lambda: Job("report", work).catch_up(None), "job 'report'", "catch_up(None)", "neither a number")  # type: ignore[arg-type]
 
@@ -78,6 +101,33 @@ UNGUARDED: list[tuple[Callable[[Job], Job], str]] = [
         "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("describe", "other"),
+    [
+        (lambda job: job.misfire_grace(60), "misfire_grace()"),
+        (lambda job: job.misfire_grace(None), "misfire_grace()"),
+        (lambda job: job.without_overlapping(), "without_overlapping('skip')"),
+        (lambda job: job.without_overlapping("cancel_running"), "without_overlapping('cancel_running')"),
+        (lambda job: job.max_concurrent(2), "max_concurrent()"),
+        (lambda job: job.when_store_unavailable("run"), "when_store_unavailable('run')"),
+        (lambda job: job.when(lambda: True), "conditions"),
+        (lambda job: job.skip_when(lambda: True), "conditions"),
+    ],
+)
+def test_what_does_not_go_with_each_missed_tick(describe: Callable[[Job], Job], other: str) -> None:
+    job = Job("report", work).per_seconds(30).on_one_server()
+    describe(job).catch_up(60, mode="all")
+    assert (job.missing() or "").startswith(f"catch_up(mode='all') and {other} exclude each other: ")
+
+
+def test_within_is_the_grace_where_each_missed_tick_runs(scheduler: Scheduler) -> None:
+    job = scheduler.add_job("report", work).per_seconds(30).on_one_server().without_overlapping("queue_one")
+    job.rerun_on_crash().max_runs(5).random_delay(0, 5).catch_up(60, mode="all")
+    assert job.missing() is None
+    assert job.freeze(scheduler._defaults).misfire_grace == 60
+    assert job.freeze(scheduler._defaults).misfire_grace == 60, "at each start"
 
 
 @pytest.mark.parametrize(("describe", "reason"), UNGUARDED)

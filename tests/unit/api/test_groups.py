@@ -104,6 +104,16 @@ def test_own_values_of_every_policy(scheduler: Scheduler) -> None:
     assert job.trigger == Daily("09:00")
 
 
+def test_what_is_caught_up_with_by_name(scheduler: Scheduler) -> None:
+    group = scheduler.group(on_one_server=True, catch_up={"within": 60, "mode": "all", "most": 7})
+    job = group.add_job("j", work).per_seconds(1)
+    assert (job.catch_up_within, job.catch_up_most) == (60, 7)
+    assert job.catch_up(5).catch_up_most == 0
+    for bad in ({"mode": "all"}, {"within": 60, "modus": "all"}):
+        with pytest.raises(ConfigurationError, match="the rule is a number, or within, mode and most by name"):
+            scheduler.group(catch_up=bad)
+
+
 def test_a_second_own_value_is_refused(scheduler: Scheduler) -> None:
     job = scheduler.group(lock_ttl=60).add_job("j", work).lock_ttl(5)
     with pytest.raises(ConfigurationError, match=r"job 'j': lock_ttl\(6\): it was given before with the value 5.0"):

@@ -111,6 +111,17 @@ PROPERTIES = [
     pytest.param(
         lambda j: j.catch_up(timedelta(hours=1)), "catch_up_within", None, 3600.0, ("catch_up(3600)",), id="catch_up"
     ),
+    pytest.param(
+        lambda j: j.catch_up(60, mode="all"), "catch_up_most", 0, 100, ("catch_up(60, mode='all', most=100)",), id="all"
+    ),
+    pytest.param(
+        lambda j: j.catch_up(60, mode="all", most=7),
+        "catch_up_most",
+        0,
+        7,
+        ("catch_up(60, mode='all', most=7)",),
+        id="at most 7",
+    ),
     pytest.param(lambda j: j.catch_up(0), "catch_up_within", None, 0.0, ("catch_up(0)",), id="catch_up with now"),
     pytest.param(
         lambda j: j.when_store_unavailable("run"),

@@ -13,6 +13,7 @@ from anyio import CapacityLimiter
 
 from asyncsched import events
 from asyncsched._accounting import Ledger
+from asyncsched._catch_up import CatchUp
 from asyncsched._claim import Claim
 from asyncsched._claims import Claimer
 from asyncsched._events import EventBus
@@ -103,6 +104,17 @@ class ScriptedStore:
         self.closed += 1
 
 
+class CaughtUp(CatchUp):
+    """Notes the jobs and ticks that are to be caught up with."""
+
+    def __init__(self, ticks: list[tuple[str, int]]) -> None:
+        self._ticks = ticks
+        self._lines = {}
+
+    def newest(self, state: JobState, tick_us: int) -> None:
+        self._ticks.append((state.job.name, tick_us))
+
+
 class Parts:
     """An executor, a claimer and a lease keeper as an engine puts them together, without its loop."""
 
@@ -131,18 +143,18 @@ class Parts:
             self.ledger.progressed,
             asyncio.get_running_loop(),
         )
+        self.caught_up: list[tuple[str, int]] = []
         self.recovery = Recovery(
             self.store,
             self.clock,
             self.outage,
             self.logger,
             rerun=self._rerun,
-            catch_up=lambda state, us: self.caught_up.append((state.job.name, us)),
+            catch_up=CaughtUp(self.caught_up),
         )
         self.executor = Executor(self.clock, self.ledger, self.keeper, self.origin, self.recovery.left_open)
         self.put_back: list[JobState] = []
         self.finished: list[JobState] = []
-        self.caught_up: list[tuple[str, int]] = []
         self.claimer = Claimer(
             self.store,
             self.clock,

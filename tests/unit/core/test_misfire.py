@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncsched._instants import from_us
-from asyncsched._misfire import STEPS_AT_ONCE, Due, coalesce, newest_missed
+from asyncsched._misfire import STEPS_AT_ONCE, Due, coalesce, newest_missed, ticks_between
 from asyncsched.triggers import Every
 
 
@@ -180,3 +180,19 @@ def test_the_newest_missed_tick_of_a_week_is_found_in_few_steps(interval: float)
 
     assert newest_missed(step, 1, week + 500_000, week) == week
     assert steps <= 30
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "end", "limit", "ticks"),
+    [
+        pytest.param(0, 30, 10**9, 9, [10, 20, 30], id="the last one is within"),
+        pytest.param(9, 29, 10**9, 9, [10, 20], id="later than the first, not later than the last"),
+        pytest.param(10, 20, 10**9, 9, [20], id="the first one is not"),
+        pytest.param(10, 19, 10**9, 9, [], id="none lies between"),
+        pytest.param(20, 10, 10**9, 9, [], id="nothing lies between"),
+        pytest.param(0, 100, 20, 9, [10, 20], id="the trigger ends"),
+        pytest.param(0, 100, 10**9, 3, [10, 20, 30], id="the oldest of many"),
+    ],
+)
+def test_the_ticks_between(after: int, until: int, end: int, limit: int, ticks: list[int]) -> None:
+    assert ticks_between(every(10, end), after, until, limit) == ticks

@@ -32,6 +32,8 @@ class Plan:
     delay: tuple[int, int] | None
     work: str
     grace: int | None
+    most: int = 0
+    """Not 0: each missed tick runs, so many at most."""
 
     @property
     def is_guarded(self) -> bool:
@@ -57,6 +59,19 @@ operations = st.one_of(
 )
 
 
+each_missed = st.builds(
+    Plan,
+    seconds=st.sampled_from([5, 7, 30, 60]),
+    one_server=st.just(True),
+    overlap=st.sampled_from(["", "queue_one"]),
+    delay=st.sampled_from([None, None, (0, 4), (20, 20)]),
+    work=st.sampled_from(["good", "bad", "exits", "long", "hangs", "cancels itself"]),
+    grace=st.sampled_from([10, 3600]),
+    most=st.sampled_from([1, 3, 100, 1000]),
+)
+lasting = operations.filter(lambda step: step[0] != "restart")  # after which a skipped tick comes due once more
+
+
 class History:
     """A scheduler that lives through operations, and the count of what came due meanwhile."""
 
@@ -77,7 +92,10 @@ class History:
 
     def _add(self, name: str, plan: Plan) -> None:
         job = self.scheduler.add_job(name, self._handler(plan.work)).per_seconds(plan.seconds)
-        job.misfire_grace(plan.grace)
+        if plan.most:
+            job.catch_up(plan.grace or 60, mode="all", most=plan.most)
+        else:
+            job.misfire_grace(plan.grace)
         if plan.one_server or plan.overlap == "cancel_running":
             job.on_one_server()
         if plan.overlap:
@@ -209,6 +227,16 @@ def test_each_fire_time_is_one_run_one_skip_or_one_miss(
     lived(jobs, skew, steps).check()
 
 
+@settings(max_examples=40, deadline=None, database=None)
+@given(
+    jobs=st.lists(st.one_of(each_missed, each_missed, plans), min_size=1, max_size=3),
+    skew=st.sampled_from([0, 0, 3600, -7]),
+    steps=st.lists(lasting, max_size=12),
+)
+def test_the_same_where_each_missed_tick_is_run(jobs: list[Plan], skew: int, steps: list[tuple[str, Any]]) -> None:
+    lived(jobs, skew, steps).check()
+
+
 @pytest.mark.processes
 @settings(max_examples=500, deadline=None, database=None)
 @given(
@@ -228,6 +256,13 @@ def test_both_clocks_step_back_while_the_first_tick_is_undecided() -> None:
 def test_a_triggered_run_does_not_wait_for_ever_behind_an_undecided_tick() -> None:
     jobs = [Plan(7, True, "skip", None, "good", 3600)]
     lived(jobs, 0, [("advance", 4), ("down", 0), ("advance", 4), ("shift", -200), ("trigger", 0)]).check()
+
+
+@pytest.mark.parametrize("delay", [None, (4, 4)])
+@pytest.mark.parametrize("most", [3, 100])
+def test_both_clocks_step_back_while_missed_ticks_stand_in_line(delay: tuple[int, int] | None, most: int) -> None:
+    jobs = [Plan(5, True, "", delay, "good", 3600, most)]
+    lived(jobs, 0, [("shift", 100), ("shift", -100), ("advance", 200)]).check()
 
 
 def test_the_law_can_see_a_tick_that_was_dropped() -> None:
