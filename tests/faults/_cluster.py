@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -31,6 +32,14 @@ REDIS_OPTIONS = (
 )
 STOP_WITHIN = 30.0
 """Seconds in which a node must end that was asked to: it may drain for 10, and wait for Redis for 3."""
+
+LEFT_BEHIND = re.compile(
+    r"Future exception was never retrieved\n"
+    r"future: <Future finished exception=(?:BrokenPipeError|ConnectionResetError)\(.*\)>\n"
+    r"Traceback \(most recent call last\):\n(?: .*\n)+(?:BrokenPipeError|ConnectionResetError): .*\n"
+)
+"""What asyncio's streams may say of a connection that broke and was given up unread: the future by which they tell its
+end is awaited by nobody, and whether their own finalizer or the future's comes first is left to the collector."""
 
 
 @dataclass
@@ -151,10 +160,9 @@ class Cluster:
 
     def _hear(self, node: Node) -> None:
         """Keep what a node that has ended had to complain about."""
-        said = node.program.err
-        at = said.find("Traceback")
-        if at >= 0:
-            self.complaints.append(f"{node.name} printed:\n{said[max(0, at - 300) : at + 3000]}")
+        complaint = complaint_in(node.program.err)
+        if complaint:
+            self.complaints.append(f"{node.name} printed:\n{complaint}")
 
     async def freeze_node(self, place: int) -> None:
         """Stop a node in mid-air, but not in mid-write: it would hold a lock, of the table or of the store's file, and
@@ -199,6 +207,13 @@ class Cluster:
     def fault(self, name: str, since: float, *, node: str = "", jobs: tuple[str, ...] = ()) -> Fault:
         """Return the record of a fault that is over now."""
         return Fault(name, since, time.time(), node, jobs)
+
+
+def complaint_in(said: str) -> str:
+    """Return what a node has printed around a traceback, if any; that of ``LEFT_BEHIND`` does not count."""
+    said = LEFT_BEHIND.sub("", said)
+    at = said.find("Traceback")
+    return said[max(0, at - 300) : at + 3000] if at >= 0 else ""
 
 
 def _has_lines(path: Path) -> bool:

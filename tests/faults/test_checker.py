@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _checker import duplicates, ended_by_death, fence_regressions, lost_ticks, of_job, overlaps
+from _cluster import complaint_in
 from _records import DIED, RunRecord, read_records
 from _run_log import RunLog
 
@@ -124,3 +125,22 @@ def test_reading(tmp_path: Path) -> None:
     runs = read_records(tmp_path).runs
     assert of_job(runs, "j") == CLEAN
     assert of_job(runs, "k") == [forged(13.0, job="k", end=None, outcome=None)]
+
+
+BROKEN = """Future exception was never retrieved
+future: <Future finished exception=BrokenPipeError(32, 'Broken pipe')>
+Traceback (most recent call last):
+  File "/python/asyncio/selector_events.py", line 1098, in _write_sendmsg
+    nbytes = self._sock.sendmsg(self._get_sendmsg_buffer())
+             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+BrokenPipeError: [Errno 32] Broken pipe
+"""
+
+
+def test_what_a_broken_connection_leaves_behind_is_no_complaint() -> None:
+    assert complaint_in(f"job=a outcome=succeeded\n{BROKEN}job=b outcome=succeeded\n") == ""
+    for other in (
+        BROKEN.replace("BrokenPipeError", "ValueError"),
+        BROKEN.replace("Future exception was never retrieved", "Task exception was never retrieved"),
+    ):
+        assert complaint_in(f"job=a\n{BROKEN}{other}job=b\n") == f"job=a\n{other}job=b\n"
