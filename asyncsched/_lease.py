@@ -59,8 +59,13 @@ def trust_window(lock_ttl: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def _windows(lock_ttl: float) -> tuple[float, float]:
-    return trust_window(lock_ttl), renewal_interval(lock_ttl)
+def _windows(lock_ttl: float, cancellable: bool) -> tuple[float, float]:
+    interval = renewal_interval(lock_ttl)
+    return trust_window(lock_ttl), min(interval, HEARING_INTERVAL) if cancellable else interval
+
+
+def _interval_of(lease: Lease) -> float:
+    return _windows(lease.lock_ttl, lease.cancellable)[1]
 
 
 @dataclass(eq=False, slots=True)
@@ -111,9 +116,7 @@ class LeaseKeeper:
 
     def hold(self, lease: Lease, sent_at: float, on_lost: Callable[[str], None]) -> HeldLease:
         """Take charge of a lease that was asked for at ``sent_at`` (monotonic seconds)."""
-        trusted_for, interval = _windows(lease.lock_ttl)  # the second is always the shorter one
-        if lease.cancellable:
-            interval = min(interval, HEARING_INTERVAL)
+        trusted_for, interval = _windows(lease.lock_ttl, lease.cancellable)  # the second is always the shorter one
         held = HeldLease(lease, on_lost, sent_at + trusted_for, sent_at + interval)
         self._held.add(held)
         self.on_held(lease.lock_ttl)
@@ -164,7 +167,7 @@ class LeaseKeeper:
         self._timer, self._timer_at = None, float("inf")
         for held in tuple(self._held):
             self.check(held)
-        due = [held for held in self._held if held.renew_at - EARLY_SHARE * _windows(held.lease.lock_ttl)[1] <= now]
+        due = [held for held in self._held if held.renew_at - EARLY_SHARE * _interval_of(held.lease) <= now]
         for held in due:
             held.renew_at = float("inf")
         if due:
@@ -207,10 +210,9 @@ class LeaseKeeper:
         if held not in self._held:
             return  # dropped while the renewal was under way
         if answer in (Renewal.HELD, Renewal.UNWANTED):
-            ttl = held.lease.lock_ttl
-            interval = renewal_interval(ttl)
-            held.valid_until = sent_at + trust_window(ttl)
-            self._renew_again(held, sent_at + (min(interval, HEARING_INTERVAL) if held.lease.cancellable else interval))
+            trusted_for, interval = _windows(held.lease.lock_ttl, held.lease.cancellable)
+            held.valid_until = sent_at + trusted_for
+            self._renew_again(held, sent_at + interval)
             if answer is Renewal.UNWANTED and held.on_unwanted is not None:
                 held.on_unwanted()
         elif answer is Renewal.SUPERSEDED:

@@ -88,6 +88,18 @@ async def test_each_is_renewed_at_its_own_interval(parts: Parts) -> None:
     assert jobs.count("slow") == 1
 
 
+async def test_one_whose_holder_may_be_asked_to_end_is_renewed_each_second_whatever_the_others_do(parts: Parts) -> None:
+    asked = lease("asked", 600.0)
+    asked.cancellable = True
+    Holder(parts, asked)
+    Holder(parts, lease("busy", 0.9))  # looked at each 0.3 s
+    await parts.clock.advance(20)
+
+    jobs = [each.job for call in parts.store.renewed for each in call]
+    assert 20 <= jobs.count("asked") <= 23
+    assert jobs.count("busy") >= 60
+
+
 async def test_trust_is_counted_from_the_sending(parts: Parts) -> None:
     answer = asyncio.get_running_loop().create_future()
     parts.store.renewals = [answer]
