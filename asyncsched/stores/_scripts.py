@@ -15,12 +15,14 @@ class Script:
     sha: str
 
 
-def _load(name: str) -> Script:
-    text = resources.files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+def _load(*names: str) -> Script:
+    """Return the script in one file, or in several that stand behind each other."""
+    folder = resources.files(__package__).joinpath("lua")
+    text = "\n".join(folder.joinpath(f"{name}.lua").read_text(encoding="utf-8") for name in names)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-CLAIM = _load("claim")
+CLAIM = _load("reading", "claim")
 RENEW = _load("renew")
 RELEASE = _load("release")
 PAUSE = _load("pause")

@@ -6,7 +6,7 @@ the servers and bounds the time.
 Commands used, all that a restricted user (ACL) needs, on keys matching ``<prefix>schedule:job*``:
 
     EVALSHA EVAL TIME SMEMBERS, and WAIT with ``replica_ack``;
-    in the scripts GET SET DEL PEXPIRE HMGET HGET HSET HDEL SADD SREM TIME;
+    in the scripts GET MGET SET DEL PEXPIRE HMGET HGET HSET HDEL SADD SREM TIME;
     ZADD ZRANGEBYSCORE ZREMRANGEBYSCORE ZREM PEXPIRE SUBSCRIBE and in the scripts PUBLISH, so that nodes take turns;
     with ``rerun_on_crash`` also SADD PEXPIRE, and in the scripts HGETALL PTTL;
     on a Cluster CLUSTER SLOTS and ASKING; and on the Sentinels SENTINEL MASTER.

@@ -104,8 +104,8 @@ async def test_a_user_that_may_not_ask_is_not_told_and_works(
     assert await verdict(store, tick(now)) is Verdict.WON
 
 
-NEEDED = ["evalsha", "eval", "time", "smembers", "get", "set", "del", "pexpire", "hmget", "hget", "hset", "hdel"]
-NEEDED += ["sadd", "srem"]
+NEEDED = ["evalsha", "eval", "time", "smembers", "get", "mget", "set", "del", "pexpire", "hmget", "hget", "hset"]
+NEEDED += ["hdel", "sadd", "srem"]
 NEEDED_FOR_RERUNS = ["hgetall", "pttl"]
 
 

@@ -143,11 +143,11 @@ async def test_a_missing_right_is_neither_a_lost_lease_nor_a_corrupt_key(
         held = await won(store, tick(now - 1, no_overlap=True), SERVER, OVERLAP)
         other = await won(store, tick(now - 1, job="other"), SERVER)
         await won(store, tick(now, "n2:r1", job="other"))
-        redis_server.command("ACL", "SETUSER", USER, "-get", "-hget")
+        redis_server.command("ACL", "SETUSER", USER, "-get", "-mget", "-hget")
         for ask in (store.renew([held]), store.release([held]), store.claim([tick(now, "n2:r1", no_overlap=True)])):
             with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
                 await ask
-        redis_server.command("ACL", "SETUSER", USER, "+get")
+        redis_server.command("ACL", "SETUSER", USER, "+get", "+mget")
         ended = replace(lease(tick(now), 1, RUN), tick_us=now, finished=True)
         for ask in (store.renew([other]), store.release([ended])):
             with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):

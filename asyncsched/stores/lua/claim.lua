@@ -32,132 +32,11 @@
 --             of flag A "<attempt> <tick> <tick> ...": the tick's grants so far, and the open ticks; else, with "won",
 --             which of the overlap keys it has, from 0 on; else 0
 --
--- Numbers become text by %.0f only: tostring() writes 1.7e+15. Microseconds stay below 2^53, so they are
--- exact. Nothing of a job is written before all that it needs has been read and understood.
-
-local LARGEST, MOST_OPEN = 9007199254740991, 50
-local GRANTED, OVERLAPPED, LOST = '1', '0', '-1'
-local KNOWN = { [GRANTED] = true, [OVERLAPPED] = true, [LOST] = true }
-local call, try, find, match, format = redis.call, redis.pcall, string.find, string.match, string.format
-
-local clock = call('TIME')
-local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-local late = now > tonumber(ARGV[1])
-local now_text = format('%.0f', now)
-local latest = now + tonumber(ARGV[2])
--- No claim writes a tick ahead of the clock. One that lies further ahead than a clock that was set back explains is
--- foreign: taken for decided, it would stop the job without a word until that day.
-local furthest = now + 86400000000
-
--- An error that says nothing about the key (no permission, ...): the whole call fails with it.
-local failure
-
-local function refuse(reply)
-  if string.sub(tostring(reply.err), 1, 9) ~= 'WRONGTYPE' then failure = reply end
-  return false
-end
-
--- What was read as a number before, in this call: jobs that are due together share their ticks and fences.
-local numbers = {}
-
-local function integer(text)
-  if not text then return nil end
-  local number = numbers[text]
-  if number == nil then
-    number = find(text, '^%d+$') and tonumber(text) or false
-    if number and number > LARGEST then number = false end
-    numbers[text] = number
-  end
-  return number or nil
-end
-
--- understood, fence floor, paused, newest tick ever granted, number of granted ticks if that is limited
-local function read_state(key, limited)
-  local fields = limited and try('HMGET', key, 'fence', 'paused', 'tick', 'runs') or try('HMGET', key, 'fence', 'paused', 'tick')
-  if fields.err then return refuse(fields) end
-  local floor, granted_tick, runs = integer(fields[1] or '0'), integer(fields[3] or '0'), integer(fields[4] or '0')
-  local understood = floor and granted_tick and runs and granted_tick <= furthest or false
-  return understood, floor, fields[2] and true or false, granted_tick, runs
-end
-
--- understood, tick, run, fence, granted (tick is nil without a record)
-local function read_record(fields)
-  if fields.err then return refuse(fields) end
-  if not (fields[1] or fields[2] or fields[3] or fields[4]) then return true end
-  local tick, fence = integer(fields[1]), integer(fields[3])
-  return tick and tick <= furthest and fence and fields[2] and KNOWN[fields[4]] or false, tick, fields[2], fence, fields[4]
-end
-
--- understood, owner, fence (owner is nil while the lock is free)
-local function read_lock(key)
-  local value = try('GET', key)
-  if not value then return true end
-  if type(value) == 'table' then return refuse(value) end
-  local owner, digits = match(value, '^([^|]+)|(%d+)$')
-  local fence = integer(digits)
-  return fence ~= nil, owner, fence
-end
-
--- understood, entries by tick, of each its attempt and its owner
-local function read_open(key)
-  local fields = try('HGETALL', key)
-  if fields.err then return refuse(fields) end
-  local open = {}
-  for at = 1, #fields, 2 do
-    local attempt, owner = match(fields[at + 1], '^(%d+)|(.+)$')
-    attempt = integer(attempt)
-    if not attempt or not integer(fields[at]) then return false end
-    open[fields[at]] = { attempt = attempt, owner = owner }
-  end
-  return true, open
-end
-
--- Finds, of the job's overlap locks, the one that it has, or else the first that is free, or else the last; answers the
--- name of a key that was not understood.
-local function read_slots(job)
-  for slot = job.slots - 1, 0, -1 do
-    local key = KEYS[job.slots_at + slot]
-    local ok, owner, fence = read_lock(key)
-    if not ok then return slot > 0 and 'overlap:' .. slot or 'overlap' end
-    if not owner or owner == job.owner or slot == job.slots - 1 then
-      job.slot, job.overlap_key, job.overlap, job.overlap_fence = slot, key, owner, fence
-    end
-    if owner == job.owner then return end
-  end
-end
+-- `reading.lua` stands in front of it. Nothing of a job is written before all that it needs has been read and understood.
 
 local function write_record(job, fence, granted)
   call('HSET', job.record_key, 'tick', job.tick_text, 'run', job.owner, 'fence', fence, 'granted', granted)
   call('PEXPIRE', job.record_key, job.retain_ms)
-end
-
--- Reads all keys of the job into it, `fields` being its record; answers the name of the first key that was not
--- understood.
-local function read(job, fields)
-  local ok
-  ok, job.floor, job.paused, job.granted_tick, job.runs = read_state(job.state_key, job.limited)
-  if not ok then return 'state' end
-  if job.record_key then
-    ok, job.recorded, job.run, job.record_fence, job.granted = read_record(fields)
-    if not ok then return 'tick' end
-    ok, job.server, job.server_fence = read_lock(job.server_key)
-    if not ok then return 'server' end
-  end
-  if job.start_key then
-    ok, job.start, job.start_fence = read_lock(job.start_key)
-    if not ok then return 'start' end
-  end
-  if job.open_key then
-    ok, job.open = read_open(job.open_key)
-    if not ok then return 'open' end
-    ok, job.running, job.run_fence = read_lock(job.run_key)
-    if not ok then return 'run' end
-  end
-  if job.slots > 1 then return read_slots(job) end
-  if job.overlap_key then
-    ok, job.overlap, job.overlap_fence = read_lock(job.overlap_key)
-    if not ok then return 'overlap' end
-  end
 end
 
 -- Microseconds until a lease ends by itself.
@@ -328,6 +207,44 @@ end
 -- The same table serves all jobs: making one for each would cost 2 us a job.
 local job = {}
 
+-- Reads, all at once, what stands in `server` of those that are still to be decided of a run of jobs.
+local function read_servers(nth, count)
+  local keys, servers = {}, {}
+  for which = nth, count do keys[#keys + 1] = KEYS[at + 3 * (which - nth + 1)] end
+  local found = try('MGET', unpack(keys))
+  if found.err then refuse(found) end
+  for which = nth, count do servers[which] = found[which - nth + 1] end
+  return servers
+end
+
+-- Answers, with five commands and one that all of a run share, what the common claim comes to: a tick of an
+-- `on_one_server` job alone, whose records are in order. Whatever is not exactly so is left to `decide`, and nil.
+--
+-- Record and state of one grant, with nothing after it, say that `server` is free or that run's: what stands there is
+-- looked at only to tell a foreign value, and one of another type by the SET itself, which leaves it alone then.
+local function decide_common(owner, nth, count)
+  local state_key, record_key, server_key = KEYS[at + 1], KEYS[at + 2], KEYS[at + 3]
+  local record = try('HMGET', record_key, 'tick', 'run', 'fence', 'granted')
+  local tick_text, run, fence_text, granted = record[1], record[2], record[3], record[4]
+  local fence = integer(fence_text)
+  if not (run and fence and KNOWN[granted]) or run == owner then return nil end
+  if tick_text == job.tick_text then return 'e' end
+  local recorded = integer(tick_text)
+  if granted ~= GRANTED or not recorded or recorded >= job.tick or fence >= now then return nil end
+  local state = try('HMGET', state_key, 'fence', 'paused', 'tick')
+  if state[1] ~= fence_text or state[2] or state[3] ~= tick_text then return nil end
+
+  job.servers = job.servers or read_servers(nth, count)
+  local server, value = job.servers[nth], owner .. '|' .. now_text
+  if failure or (server and server ~= run .. '|' .. fence_text) then return nil end
+  local before = try('SET', server_key, value, 'PX', job.lock_ttl_ms, 'GET')
+  if type(before) == 'table' then return refuse(before) or nil end
+  call('HSET', state_key, 'fence', now_text, 'tick', job.tick_text)
+  call('HSET', record_key, 'tick', job.tick_text, 'run', owner, 'fence', now_text)
+  if math.floor(fence / job.period) ~= job.period_now then call('PEXPIRE', record_key, job.retain_ms) end
+  return 'w'
+end
+
 -- What the jobs of one run of them have in common. What is not read for them is forgotten here.
 local function take_terms(arg)
   local flags = ARGV[arg]
@@ -341,6 +258,9 @@ local function take_terms(arg)
   job.lock_ttl_ms, job.retain_ms, job.remembered = ARGV[arg + 2], ARGV[arg + 3], tonumber(ARGV[arg + 4])
   job.max_attempts, job.max_runs = tonumber(ARGV[arg + 5]), tonumber(ARGV[arg + 6])
   job.limited = job.timed and job.max_runs > 0
+  job.common = flags == 'TR' and job.max_runs == 0 and job.remembered < job.tick and job.tick <= latest
+  job.period = tonumber(job.retain_ms) * 1000 / PERIODS
+  job.period_now, job.servers = math.floor(now / job.period), nil
   job.plain = job.timed and job.recorded_too and not job.repeatable and job.slots == 1 and job.remembered <= job.tick
   job.record_key, job.server_key, job.start_key, job.open_key, job.run_key, job.overlap_key = nil
   job.recorded, job.run, job.record_fence, job.granted, job.server, job.server_fence = nil
@@ -361,12 +281,13 @@ local function take(owner)
 end
 
 local channel, decided = ARGV[3], {}
+local function tell(state_key)
+  if channel ~= '' then decided[#decided + 1] = job.tick_text .. ' ' .. state_key end
+end
 
 -- Puts a decision into the answer, and answers its letter.
 local function put(answer, verdict, value, newest)
-  if channel ~= '' and job.record_key and not job.open_key and newest == job.tick and verdict ~= 'elsewhere' then
-    decided[#decided + 1] = job.tick_text .. ' ' .. job.state_key
-  end
+  if job.record_key and not job.open_key and newest == job.tick and verdict ~= 'elsewhere' then tell(job.state_key) end
   local extra = describe(job, verdict)
   if extra == 0 then
     if verdict == 'won' and value == now and newest == (job.record_key and job.tick or 0) then return 'w' end
@@ -386,8 +307,15 @@ while arg <= last do
   for nth = 1, count do
     local letter = 'l'
     if not late then
-      take(ARGV[arg + nth])
-      letter = put(answer, decide(job))
+      local owner = ARGV[arg + nth]
+      letter = job.common and decide_common(owner, nth, count)
+      if letter then
+        if letter == 'w' then tell(KEYS[at + 1]) end
+        at = at + 3
+      elseif not failure then
+        take(owner)
+        letter = put(answer, decide(job))
+      end
       if failure then return failure end
     end
     letters[#letters + 1] = letter

@@ -7,54 +7,49 @@
 --           number of leases, number of lock keys of each, the tick that they have finished or "" for none
 -- Answer  a string with a digit for each lease: how many of its locks were freed
 --
--- Only GET, HGET, DEL and HDEL: they work while the server is out of memory.
+-- Only MGET, HGET, DEL and HDEL: they work while the server is out of memory.
 
--- An error that says nothing about the key (no permission, ...) must not look like a lock that is gone.
-local function is_failure(reply)
-  return type(reply) == 'table' and string.sub(tostring(reply.err), 1, 9) ~= 'WRONGTYPE'
+local AT_ONCE = 1000 -- keys in one command: Lua passes a few thousand values at most
+
+-- What stands in the locks: false where nothing does, or nothing of ours.
+local values = {}
+for first = 1, #KEYS, AT_ONCE do
+  local found = redis.pcall('MGET', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS)))
+  if found.err then return found end -- no permission, ...: it must not look like locks that are gone
+  for nth = 1, #found do values[KEYS[first + nth - 1]] = found[nth] end
 end
 
-local at = 0
-local function next_key()
-  at = at + 1
-  return KEYS[at]
-end
-
--- Frees a lock if it is the owner's; answers whether it was, or a failure.
-local function free(key, head)
-  local value = redis.pcall('GET', key)
-  if is_failure(value) then return value end
-  if type(value) ~= 'string' or string.sub(value, 1, #head) ~= head then return false end
-  redis.call('DEL', key)
-  return true
-end
-
-local function finish(key, tick, owner)
-  local entry = redis.pcall('HGET', key, tick)
-  if is_failure(entry) then return entry end
-  if type(entry) == 'string' and string.match(entry, '^%d+|(.+)$') == owner then redis.call('HDEL', key, tick) end
-end
-
-local digits = {}
-local arg, last = 1, #ARGV
+local freed, finished = {}, {}
+local digits, at, arg, last = {}, 0, 1, #ARGV
 while arg <= last do
-  local count, locks, finished = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), ARGV[arg + 2]
+  local count, locks, tick = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), ARGV[arg + 2]
   arg = arg + 3
   for nth = arg, arg + count - 1 do
-    local owner = ARGV[nth]
-    local head = owner .. '|'
-    local freed = 0
-    for _ = 1, locks do
-      local was_held = free(next_key(), head)
-      if type(was_held) == 'table' then return was_held end
-      if was_held then freed = freed + 1 end
+    local head, before = ARGV[nth] .. '|', #freed
+    for lock = at + 1, at + locks do
+      local key = KEYS[lock]
+      local value = values[key]
+      if value and string.sub(value, 1, #head) == head then
+        freed[#freed + 1], values[key] = key, false
+      end
     end
-    if finished ~= '' then
-      local failure = finish(next_key(), finished, owner)
-      if failure then return failure end
+    at = at + locks
+    if tick ~= '' then
+      at = at + 1
+      finished[#finished + 1] = { KEYS[at], tick, ARGV[nth] }
     end
-    digits[#digits + 1] = freed
+    digits[#digits + 1] = #freed - before
   end
   arg = arg + count
+end
+
+for first = 1, #freed, AT_ONCE do
+  redis.call('DEL', unpack(freed, first, math.min(first + AT_ONCE - 1, #freed)))
+end
+for _, of in ipairs(finished) do
+  local key, tick, owner = of[1], of[2], of[3]
+  local entry = redis.pcall('HGET', key, tick)
+  if type(entry) == 'table' and string.sub(tostring(entry.err), 1, 9) ~= 'WRONGTYPE' then return entry end
+  if type(entry) == 'string' and string.match(entry, '^%d+|(.+)$') == owner then redis.call('HDEL', key, tick) end
 end
 return table.concat(digits)
