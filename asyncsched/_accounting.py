@@ -182,7 +182,7 @@ class Ledger:
         """Book a tick, an immediate run or a triggered one that does not run here."""
         self._count(state, reason)
         level = SKIP_LEVELS[reason]
-        if self._logger.isEnabledFor(level):
+        if self._logger.logger.isEnabledFor(level):
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
@@ -314,7 +314,10 @@ class Ledger:
 
     def _count(self, state: JobState, what: Outcome | SkipReason | str, number: int = 1) -> None:
         self._others[what] += number
-        state.count(what, number)
+        others = state.others
+        if others is None:
+            others = state.others = Counter()
+        others[what] += number
 
     def _ids(self, run: Run) -> dict[str, str]:
         return {"job": run.job, "run_id": run.run_id, "trace_id": run.trace_id}

@@ -5,17 +5,16 @@ Knows neither when it is asked nor what becomes of the answer.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING
 
 from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType, Verdict
 from asyncsched._run import SkipReason
+from asyncsched._terms import LOCKS
 
 if TYPE_CHECKING:
     import asyncio
 
     from asyncsched._grants import ClaimAnswer
-    from asyncsched._job_settings import JobSettings
     from asyncsched._job_state import JobState
     from asyncsched._run import Run
     from asyncsched.protocols import Timer
@@ -30,29 +29,7 @@ SKIPS = {
 }
 TELLING = frozenset(Verdict) - {Verdict.LATE, Verdict.CORRUPT, Verdict.UNDECIDED}
 """Verdicts that come with all that is known of the job's open ticks."""
-WEEK = 7 * 86_400.0
-LOCKS: dict[tuple[bool, ...], tuple[LockType, ...]] = {
-    wanted: tuple(
-        lock
-        for lock, is_wanted in zip((LockType.SERVER, LockType.RUN, LockType.OVERLAP), wanted, strict=True)
-        if is_wanted
-    )
-    for wanted in product((False, True), repeat=3)
-}
-"""The locks of a lease, by whether it is a tick of an ``on_one_server`` job, may be run again, must not overlap."""
-
-
-def retention(settings: JobSettings, gap_us: int) -> float:
-    """Return for how many seconds a tick's record must be kept that is followed by another after ``gap_us``: a late
-    node may still ask, and a record that ended before the next tick would look like lost data."""
-    return max(2 * gap_us / 1e6 + WEEK, (settings.misfire_grace or 0.0) + settings.lock_ttl)
-
-
-def remember(state: JobState, newest_us: int, retain_for: float, now: float) -> None:
-    """Note that a tick is decided, for ``retain_for`` seconds from ``now`` on, the wall clock."""
-    if newest_us > state.remembered_us:
-        state.remembered_us = newest_us
-        state.remembered_until = now + retain_for
+_TICK = ClaimKind.TICK  # to look up a member of an enum costs several times as much
 
 
 class Claim:
@@ -82,9 +59,10 @@ class Claim:
         self.run = run
         self.rerun = rerun
         """Whether the tick was granted before, and its run was interrupted."""
-        self.is_tick = run.kind is ClaimKind.TICK and not rerun
+        has_tick = run.kind is _TICK
+        self.is_tick = has_tick and not rerun
         """Whether it is the first claim of a tick, by this node."""
-        self.max_attempts = state.job.max_attempts if run.kind is ClaimKind.TICK else 0
+        self.max_attempts = state.terms.max_attempts if has_tick else 0
         """The most grants of its tick; 0: one, or it has no tick."""
         self.next_us = next_us
         self.give_up_at = give_up_at
@@ -114,23 +92,23 @@ class Claim:
         """Whether the store need not be asked: its tick, or a newer one, is known to be decided, and not in favour of
         this claim. The answer would say no more, unless the job is run again after a crash."""
         is_known = self.run.fire_us <= self.state.remembered_us and self.is_tick and not self.may_have_won
-        return is_known and self.state.job.is_on_one_server and not self.max_attempts
+        return is_known and self.state.terms.one_server and not self.max_attempts
 
     @property
     def waits(self) -> bool:
         """Whether it is a tick that waits for the end of a run in progress."""
-        return self.is_tick and self.state.job.waits_for_running
+        return self.is_tick and self.state.terms.waits
 
     @property
     def rests_in_maintenance(self) -> bool:
         """Whether it is not asked for while the cluster is in maintenance."""
-        return self.run.kind is not ClaimKind.TRIGGER and not self.state.job.runs_in_maintenance
+        return self.run.kind is not ClaimKind.TRIGGER and not self.state.terms.in_maintenance
 
     @property
     def may_run_unguarded(self) -> bool:
         """Whether it runs although the store did not decide it, as its job wants: tried, and first on this node."""
         has_turn = self.has_lock or self.state.overlap_lock is None
-        return self.state.job.runs_without_store and self.may_have_won and has_turn and not self.rerun
+        return self.state.terms.without_store and self.may_have_won and has_turn and not self.rerun
 
     def reason(self, answer: ClaimAnswer) -> SkipReason:
         """Return why it is skipped. Where a newer tick has been decided, nobody knows whose an older one was: if an
@@ -156,53 +134,51 @@ class Claim:
         return self.request
 
     def _build_request(self, now: float) -> ClaimRequest:
-        state, run, job = self.state, self.run, self.state.job
-        is_remembered = now <= state.remembered_until
-        has_tick = run.kind is ClaimKind.TICK
-        concurrency = job.concurrency
+        state, run, terms = self.state, self.run, self.state.terms
+        has_tick = run.kind is _TICK
         request = ClaimRequest(  # by position: one is made for each claim
             run.job,
             ClaimKind.RERUN if self.rerun else run.kind,
             f"{run.node}:{run.run_id}",
             run.fire_us if has_tick else 0,
-            job.is_on_one_server,
-            concurrency > 0,
-            state.settings.lock_ttl,
-            retention(state.settings, self.gap_us) if has_tick else 0.0,
-            state.remembered_us if self.is_tick and is_remembered else 0,
+            terms.one_server,
+            terms.concurrency > 0,
+            terms.lock_ttl,
+            terms.kept_for(self.gap_us) if has_tick else 0.0,
+            state.remembered_us if self.is_tick and now <= state.remembered_until else 0,
             self.max_attempts,
-            job.run_limit if self.is_tick else 0,
+            terms.run_limit if self.is_tick else 0,
         )
-        if self.waits:
-            request.waits, request.cancels = True, job.cancels_running
-        if concurrency > 1:
-            request.slots = concurrency
+        if self.is_tick and terms.waits:
+            request.waits, request.cancels = True, terms.cancels
+        if terms.concurrency > 1:
+            request.slots = terms.concurrency
         return request
 
     def lease(self, fence: int) -> Lease | None:
         """Return what the claim holds once it is won; ``None``: nothing that could be lost."""
-        job = self.state.job
-        locks = LOCKS[job.is_on_one_server and self.is_tick, self.max_attempts > 0, job.concurrency > 0]
+        terms = self.state.terms
+        locks = terms.tick_locks if self.is_tick else LOCKS[False, self.max_attempts > 0, terms.concurrency > 0]
         return self._lease_of(locks, fence) if locks else None
 
     def undo_lease(self) -> Lease | None:
         """Return all that the claim may have taken without our knowing."""
         lease = self.lease(0)
         locks = () if lease is None else lease.locks
-        if self.state.job.is_on_one_server and self.run.kind is ClaimKind.START:
+        if self.state.terms.one_server and self.run.kind is ClaimKind.START:
             locks += (LockType.START,)
         if not locks:
             return None
         lease = self._lease_of(locks, 0)
         if lease.slots:  # whichever it got
-            lease.slots = tuple(range(self.state.job.concurrency))
+            lease.slots = tuple(range(self.state.terms.concurrency))
         return lease
 
     def _lease_of(self, locks: tuple[LockType, ...], fence: int) -> Lease:
         request = self.request
         assert request is not None  # nothing is held, or may be, before the first request
         lease = Lease(request.job, request.owner, fence, locks, request.lock_ttl, request.tick_us)
-        lease.cancellable = self.state.job.cancels_running
+        lease.cancellable = self.state.terms.cancels
         if request.slots > 1:
             lease.slots = (self.slot,)
         return lease

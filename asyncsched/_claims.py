@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asyncsched._claim import SKIPS, TELLING, Claim, remember
+from asyncsched._claim import SKIPS, TELLING, Claim
 from asyncsched._grants import EVERY_JOB, ClaimAnswer, ClaimKind, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
 from asyncsched._queue import Queue
@@ -47,7 +47,7 @@ waiting could fail as a whole, be asked again with all that has come due meanwhi
 LONGEST_EARLY_WAIT = 0.5
 """Seconds after which a claim that was too early is sent again at the latest: clocks may have been set meanwhile."""
 
-WON, UNDECIDED = Verdict.WON, Verdict.UNDECIDED  # to look up a member of an enum costs several times as much
+WON, UNDECIDED, TICK = Verdict.WON, Verdict.UNDECIDED, ClaimKind.TICK  # an enum's member is slow to look up
 
 
 class Claimer:
@@ -102,7 +102,7 @@ class Claimer:
         if state.asks_first:
             self._fire(state, ClaimKind.TICK, tick_us, late_by)
             return
-        run = self._executor.new_run(state, ClaimKind.TICK, tick_us)
+        run = self._executor.new_run(state, TICK, tick_us)
         self.submit(state, run, late_by=late_by, next_us=state.next_us)
 
     def told(self, claim: Claim) -> None:
@@ -248,21 +248,19 @@ class Claimer:
         self._outage.ended("claim")
         now = self._clock.time()
         for claim, request, answer in zip(batch, requests, answers, strict=True):
-            remember(claim.state, answer.newest_us, request.retain_for, now)
-            self._decide(claim, answer, sent_at)
-
-    def _decide(self, claim: Claim, answer: ClaimAnswer, sent_at: float) -> None:
-        verdict = answer.verdict
-        if claim.max_attempts and verdict in TELLING:
-            self._recovery.answered(claim.state, claim.run.fire_us, answer)
-        if verdict is WON:
-            claim.state.complaint = ""
-            claim.run.attempt, claim.slot = answer.attempt, answer.slot
-            self._start(claim, answer.fence, sent_at)
-        elif verdict in SKIPS:
-            self._skip_decided(claim, answer)
-        else:
-            self._ask_again(claim, answer)
+            state, newest_us = claim.state, answer.newest_us
+            if newest_us > state.remembered_us:
+                state.remembered_us, state.remembered_until = newest_us, now + request.retain_for
+            if claim.max_attempts and answer.verdict in TELLING:
+                self._recovery.answered(state, claim.run.fire_us, answer)
+            if answer.verdict is WON:
+                state.complaint = ""
+                claim.run.attempt, claim.slot = answer.attempt, answer.slot
+                self._start(claim, answer.fence, sent_at)
+            elif answer.verdict in SKIPS:
+                self._skip_decided(claim, answer)
+            else:
+                self._ask_again(claim, answer)
 
     def _ask_again(self, claim: Claim, answer: ClaimAnswer) -> None:
         match answer.verdict:
@@ -369,7 +367,8 @@ class Claimer:
 
     def _close(self, claim: Claim) -> None:
         self._undecided.discard(claim)
-        self._queue.claims.discard(claim)
+        if self._queue.claims:
+            self._queue.claims.discard(claim)
         if claim.decided is not None:
             claim.decided.set()
         claims = claim.state.claims

@@ -157,15 +157,15 @@ class Executor:
             granted: whether it was claimed, or is delayed: a plain run needs none of what these do.
         """
         run.begun = True
+        ended_at: float | None = None
         try:
-            if granted:
-                if state.delay is not None:
-                    await self._sleep_delay(state, run)
-                if held is not None:
-                    self._keeper.check(held)
+            if granted and state.delay is not None:
+                await self._sleep_delay(state, run)
+            began_at = self._monotonic()
+            if held is not None:
+                self._keeper.check(held, began_at)
             if run.asked_to_end is None:
                 enter_run(run)
-                began_at = self._monotonic()
                 run.started_us = round(self._time() * 1e6)
                 self._ledger.started(run)
                 try:
@@ -180,10 +180,11 @@ class Executor:
                 except BaseException as error:
                     run.end(Outcome.FAILED, without_own_frame(error))
                 finally:
-                    run.duration = self._monotonic() - began_at
+                    ended_at = self._monotonic()
+                    run.duration = ended_at - began_at
         finally:
             if granted:
-                self._give_back(state, run, held)
+                self._give_back(state, run, held, ended_at)
             self._end(state, run)
 
     async def _sleep_delay(self, state: JobState, run: Run) -> None:
@@ -217,18 +218,18 @@ class Executor:
         """Whether a stop waits for the runs to end."""
         return self._draining
 
-    def _give_back(self, state: JobState, run: Run, held: HeldLease | None) -> None:
-        """Let go of what the run held for itself."""
+    def _give_back(self, state: JobState, run: Run, held: HeldLease | None, ended_at: float | None = None) -> None:
+        """Let go of what the run held for itself; ``ended_at``: just now, if its handler was started (monotonic)."""
         finished = bool(run.started_us) and not run.interrupted
         if held is not None:
             if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
-                self._keeper.check(held)
+                self._keeper.check(held, ended_at)
             self._keeper.drop(held, finished=finished)
         if state.overlap_lock is not None:
             state.overlap_lock.release()
             if state.claims:
                 self.on_freed(state)
-        if state.job.max_attempts and not finished:
+        if not finished and state.terms.max_attempts:
             self._left_open(state, run.fire_us)
 
     def _end(self, state: JobState, run: Run) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from asyncsched._run import Outcome, SkipReason
+from asyncsched._terms import terms_of
 from asyncsched.triggers import Every
 from asyncsched.triggers._stepping import stepper
 
@@ -47,6 +48,7 @@ class JobState:
         remembered_until: wall seconds after which the store's record may have expired by rule, so that its absence
         means nothing.
         overlap_lock: the local half of ``without_overlapping`` and ``max_concurrent``.
+        terms: what all its claims have in common.
         retired: the job was removed.
         last_outcome: of the run that ended last.
         succeeded: how many runs ended well; what else there is to count stands in ``others``.
@@ -78,12 +80,14 @@ class JobState:
         "retired",
         "settings",
         "succeeded",
+        "terms",
         "watched",
     )
 
     def __init__(self, job: Job, settings: JobSettings) -> None:
         self.job = job
         self.settings = settings
+        self.terms = terms_of(job, settings)
         self.name = job.name
         self.handler, self.invoke = job.handler, job.invoke
         self.delay = job.delay
@@ -115,12 +119,6 @@ class JobState:
     def tally(self) -> Tally:
         """How the job's ticks and runs have ended so far."""
         return told(self.succeeded, self.others)
-
-    def count(self, what: Outcome | SkipReason | str, number: int = 1) -> None:
-        """Add to the job's tally, anything but a run that ended well."""
-        if self.others is None:
-            self.others = Counter()
-        self.others[what] += number
 
 
 def _local_lock(slots: int) -> asyncio.Lock | asyncio.Semaphore:

@@ -40,6 +40,7 @@ HEARING_INTERVAL = 1.0
 """Seconds between renewals at most of a lease whose holder may be asked to end: that is heard with a renewal."""
 RETRY_INTERVAL = 1.0
 """Seconds between tries of a renewal that was not answered."""
+_RUN = LockType.RUN  # to look up a member of an enum costs several times as much
 RELEASE_BACKOFF = (0.1, 2.0)
 """First and longest pause, in seconds, between tries of a release."""
 
@@ -124,15 +125,16 @@ class LeaseKeeper:
             self._look_by(held.renew_at)
         return held
 
-    def check(self, held: HeldLease) -> None:
-        """Lose the lease now if its trust window is over: after a wait, a look at the clock beats a timer's."""
-        if held in self._held and held.valid_until <= self.clock.monotonic():
+    def check(self, held: HeldLease, now: float | None = None) -> None:
+        """Lose the lease now if its trust window is over: after a wait, a look at the clock beats a timer's. ``now``:
+        monotonic seconds, if they have just been read."""
+        if held.valid_until <= (self.clock.monotonic() if now is None else now) and held in self._held:
             self._lose(held, "it could not be renewed in time")
 
     def drop(self, held: HeldLease, *, finished: bool = True) -> None:
         """Let go of a lease whose holder has ended, and release it in the store; ``finished``: by itself."""
         self._held.discard(held)
-        if finished and LockType.RUN in held.lease.locks:
+        if finished and _RUN in held.lease.locks:
             # the key ends by itself, but nothing else tells that the tick has finished: it would be run again
             self._release(PendingRelease(replace(held.lease, finished=True), float("inf"), None))
         else:
@@ -166,7 +168,7 @@ class LeaseKeeper:
         now = self.clock.monotonic()
         self._timer, self._timer_at = None, float("inf")
         for held in tuple(self._held):
-            self.check(held)
+            self.check(held, now)
         due = [held for held in self._held if held.renew_at - EARLY_SHARE * _interval_of(held.lease) <= now]
         for held in due:
             held.renew_at = float("inf")

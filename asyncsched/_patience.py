@@ -27,7 +27,7 @@ def backoff(tries: int) -> float:
 
 def patience_with(state: JobState, kind: ClaimKind, late_by: float) -> float | None:
     """Return for how many seconds a claim is tried that was made ``late_by`` seconds late; ``None``: however long."""
-    if state.job.runs_without_store:
+    if state.terms.without_store:
         return RUN_ANYWAY_AFTER
-    grace = TRIGGER_PATIENCE if kind is ClaimKind.TRIGGER else state.settings.misfire_grace
+    grace = TRIGGER_PATIENCE if kind is ClaimKind.TRIGGER else state.terms.grace
     return None if grace is None else grace - late_by

@@ -15,10 +15,10 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
-from asyncsched._claim import WEEK
 from asyncsched._clock import now_us, sleep
 from asyncsched._grants import ClaimAnswer, ClaimKind, ClaimRequest, Verdict
 from asyncsched._misfire import newest_missed
+from asyncsched._terms import WEEK
 from asyncsched.exceptions import StoreUnavailableError
 
 if TYPE_CHECKING:

@@ -70,12 +70,14 @@ MOST_ERRORS = 100
 """Errors kept of one run: a handler that reports in a loop must not fill the memory."""
 
 
+_NO_ID = "0" * 32
+
+
 def new_id() -> str:
     """Return 32 lower-case hex digits, not all zero: a run id, and a valid W3C trace id."""
-    while True:
-        value = os.urandom(16).hex()
-        if value.strip("0"):
-            return value
+    while (value := os.urandom(16).hex()) == _NO_ID:
+        pass
+    return value
 
 
 @dataclass(frozen=True, slots=True)

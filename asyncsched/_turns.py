@@ -22,7 +22,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from asyncsched._claim import retention
 from asyncsched._clock import sleep
 from asyncsched._grants import ClaimKind
 from asyncsched._run import SkipReason
@@ -61,7 +60,11 @@ def wait_of(rank: int, nodes: int) -> float:
 
 def first_of(job: str, tick_us: int, nodes: int) -> int:
     """Return the place of the node that asks first, the same on every node; over many ticks each comes as often."""
-    return ((crc32(job.encode()) + tick_us) * _ODD & _MASK) * nodes >> 64
+    return _first(crc32(job.encode()), tick_us, nodes)
+
+
+def _first(mark: int, tick_us: int, nodes: int) -> int:
+    return ((mark + tick_us) * _ODD & _MASK) * nodes >> 64
 
 
 class Asker(Protocol):
@@ -120,16 +123,18 @@ class Turns:
         self._seen: object = None
         self._place, self._peers = 0, 1
         self._wanted = asyncio.Event()
-        self._taking: set[JobState] = set()
-        """The jobs at whose ticks the nodes take turns."""
+        self._taking: dict[JobState, int] = {}
+        """The jobs at whose ticks the nodes take turns, each with what its name adds to their order."""
         self._waiting: dict[JobState, Wait] = {}
+        self._heard_us, self._heard_at = -1, 0.0
+        """The tick that was heard of last, and when: the wall clock."""
         self.asker: Asker
 
     def adopt(self, state: JobState) -> None:
         """Take part in the ticks of a job."""
         if takes_turns(state):
-            self._jobs = self._jobs + _mark(state) & _MASK
-            self._taking.add(state)
+            mark = self._taking[state] = crc32(state.name.encode())
+            self._jobs = self._jobs + mark * _ODD & _MASK
             if self._attendance is None:
                 attend = getattr(self._store, "attend", None)
                 self._attendance = None if attend is None else attend(self._name, self.heard)
@@ -138,9 +143,9 @@ class Turns:
 
     def retire(self, state: JobState) -> None:
         """Take part in them no more."""
-        if takes_turns(state):
-            self._jobs = self._jobs - _mark(state) & _MASK
-            self._taking.discard(state)
+        mark = self._taking.pop(state, None)
+        if mark is not None:
+            self._jobs = self._jobs - mark * _ODD & _MASK
 
     def _name(self) -> str:
         """Return what this node goes by among the others: its group, and its own name."""
@@ -156,7 +161,7 @@ class Turns:
             self._look_round(attendance)
         if self._skew is None:
             return states
-        place, peers = self._place, self._peers
+        place, peers, taking = self._place, self._peers, self._taking
         now: list[JobState] = []
         later: dict[int, list[JobState]] = {}
         for state in states:
@@ -164,7 +169,7 @@ class Turns:
                 now.append(state)
             elif tick_us <= state.remembered_us:
                 self._skip(state, tick_us, SkipReason.ELSEWHERE)
-            elif rank := (place - first_of(state.name, tick_us, peers)) % peers:
+            elif rank := (place - _first(taking[state], tick_us, peers)) % peers:
                 later.setdefault(rank, []).append(state)
             else:
                 now.append(state)
@@ -177,7 +182,7 @@ class Turns:
         late afterwards, nor where it will not be asked for at all, as a run is in progress here."""
         if state.claims or state not in self._taking or state in self._waiting:
             return False
-        lock, grace = state.overlap_lock, state.settings.misfire_grace
+        lock, grace = state.overlap_lock, state.terms.grace
         return (lock is None or not lock.locked()) and (grace is None or late_by + LAST < grace)
 
     def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> Sequence[JobState]:
@@ -239,11 +244,13 @@ class Turns:
         state = self._states.get(job)
         if state is None or tick_us <= state.remembered_us or self._skew is None:
             return
-        now = self._clock.time()
-        if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
-            return
+        if tick_us != self._heard_us:  # many are heard of in a row
+            now = self._clock.time()
+            if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
+                return
+            self._heard_us, self._heard_at = tick_us, now
         gap_us = 0 if state.next_us is None else state.next_us - tick_us
-        state.remembered_us, state.remembered_until = tick_us, now + retention(state.settings, gap_us)
+        state.remembered_us, state.remembered_until = tick_us, self._heard_at + state.terms.kept_for(gap_us)
         waiting = self._waiting.get(state)
         if waiting is None:
             if state.claims:
@@ -273,7 +280,3 @@ def takes_turns(state: JobState) -> bool:
     what the answer says of open ticks, and when their leases end, must reach all."""
     job = state.job
     return job.is_on_one_server and job.trigger is not None and not job.max_attempts
-
-
-def _mark(state: JobState) -> int:
-    return crc32(state.job.name.encode()) * _ODD

@@ -95,10 +95,11 @@ class Hearing:
         if not isinstance(reply, list | tuple) or len(reply) != 3 or _wire.text(reply[0]) != "message":
             return
         words = _wire.text(reply[2]).split(" ")
-        heard, job_of = self._heard, self._keys.job_of
+        heard, before = self._heard, self._keys.before_job
+        length = len(before)
         told, tick_us = "", 0
         for tick, key in zip(words[::2], words[1::2], strict=False):
             if tick != told:  # most share theirs
                 told, tick_us = tick, int(tick) if tick.isascii() and tick.isdigit() and len(tick) <= 16 else 0
-            if tick_us and (job := job_of(key)):
-                heard(job, tick_us)
+            if tick_us and len(key) > length and key.startswith(before):
+                heard(key[length:], tick_us)

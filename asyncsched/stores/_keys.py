@@ -51,13 +51,20 @@ class Keys:
         start = self._locks + job + self._after
         return [start + suffix for suffix in suffixes]
 
+    def state_and_locks(self, job: str, suffixes: Sequence[str]) -> list[str]:
+        """Return the key of what outlives the job's runs, and behind it those of ``locks``."""
+        after = self._after
+        start = self._locks + job + after
+        return [self._states + job + after, *[start + suffix for suffix in suffixes]]
+
     def state(self, job: str) -> str:
         """Return the key of what outlives the job's runs."""
         return self._states + job + self._after
 
-    def job_of(self, state_key: str) -> str:
-        """Return whose state a key holds; empty: it is none of ours. Only where jobs do not stand in braces."""
-        return state_key[len(self._states) :] if state_key.startswith(self._states) else ""
+    @property
+    def before_job(self) -> str:
+        """What stands before the job in the key of its state; where jobs do not stand in braces, nothing follows it."""
+        return self._states
 
 
 def suffix(lock_type: LockType, tick_us: int = 0) -> str:

@@ -55,14 +55,14 @@ def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, c
     argv: list[str | int] = [deadline_us, AHEAD_US, channel]
     runs = _Runs(argv)
     terms: object = None
+    add, state_and_locks = runs.add, keys.state_and_locks
     for request in requests:
         of_this = _terms_of(request)
         if of_this != terms:
             terms = of_this
             suffixes = _begin_claims(runs, request)
-        runs.add(request.owner)
-        names.append(keys.state(request.job))
-        names += keys.locks(request.job, suffixes)
+        add(request.owner)
+        names += state_and_locks(request.job, suffixes)
     runs.end()
     return names, argv
 

@@ -42,6 +42,7 @@ LAYERS = [
     # engine: one run, claims, leases, accounting, the loop
     [
         "_events",
+        "_terms",
         "_job_state",
         "_accounting",
         "_outage",

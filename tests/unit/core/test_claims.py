@@ -8,9 +8,9 @@ import pytest
 from _scripted import AWAY, WON, Work, no_overlap, one_server
 
 from asyncsched import _claims, events
-from asyncsched._claim import WEEK
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, SkipReason
+from asyncsched._terms import WEEK
 
 if TYPE_CHECKING:
     from _scripted import Parts

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from _scripted import AWAY, Work, no_overlap, one_server, turns
 
-from asyncsched._claim import WEEK
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._recovery import LONGEST_BLIND_WAIT, SLACK, SURVEY_BACKOFF
 from asyncsched._run import Outcome
+from asyncsched._terms import WEEK
 
 if TYPE_CHECKING:
     from _scripted import Parts

@@ -11,10 +11,10 @@ import pytest
 from _scripted import AWAY, WON, Parts, Work, no_overlap, one_server, turns
 
 from asyncsched import events
-from asyncsched._claim import WEEK
 from asyncsched._grants import ClaimAnswer, ClaimKind, Lease, LockType, Renewal, Verdict
 from asyncsched._recovery import LONGEST_BLIND_WAIT, SLACK
 from asyncsched._run import Outcome, Run, SkipReason
+from asyncsched._terms import WEEK
 
 if TYPE_CHECKING:
     from asyncsched._job_state import JobState
