@@ -44,6 +44,7 @@ SKIP_LEVELS = {
 RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
 """Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""
 _SUCCEEDED = Outcome.SUCCEEDED
+_ELSEWHERE = SkipReason.ELSEWHERE
 
 
 class Ledger:
@@ -56,13 +57,13 @@ class Ledger:
         self.node = ""
         self.on_skipped: Callable[[tuple[Hook, ...], events.TickSkipped], None] = lambda *_: None
         """Calls the hooks of a job whose tick was skipped. The engine's to set."""
-        self._succeeded = 0
+        self._succeeded = self._elsewhere = 0
         self._others: Tally = Counter()
 
     @property
     def tally(self) -> Tally:
         """How ticks and runs have ended so far."""
-        return told(self._succeeded, self._others)
+        return told(self._succeeded, self._elsewhere, self._others)
 
     def started(self, run: Run) -> None:
         """Book a handler's start."""
@@ -180,15 +181,19 @@ class Ledger:
 
     def skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
         """Book a tick, an immediate run or a triggered one that does not run here."""
-        self._count(state, reason)
+        if reason is _ELSEWHERE:
+            self._elsewhere += 1
+            state.elsewhere += 1
+        else:
+            self._count(state, reason)
         level = SKIP_LEVELS[reason]
         if self._logger.logger.isEnabledFor(level):
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
-        policies = state.job.run_policies
-        hooks = () if policies is None or reason is SkipReason.ELSEWHERE else policies.on_skipped
         is_wanted = self._bus.is_heard and self._bus.wants(events.TickSkipped)
+        policies = None if reason is _ELSEWHERE else state.job.run_policies
+        hooks = () if policies is None else policies.on_skipped
         if hooks or is_wanted:
             event = events.TickSkipped(**self._of_job(state), fire_time=from_us(fire_us), kind=kind, reason=reason)
             if hooks:

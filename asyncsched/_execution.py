@@ -26,7 +26,7 @@ from asyncsched._tasks import is_being_cancelled
 from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
     from asyncsched._accounting import Ledger
     from asyncsched._grants import Lease
@@ -82,7 +82,9 @@ class Executor:
 
     def start(self, state: JobState, run: Run) -> None:
         """Carry out a run that nothing guards."""
-        self._spawn(state, run, self._carry_out(state, run, granted=state.delay is not None))
+        state.active += 1
+        self.active[run] = state
+        run.task = self._loop.create_task(self._carry_out(state, run, granted=state.delay is not None))
 
     def start_ticks(self, states: Iterable[JobState], fire_us: int) -> None:
         """Carry out one tick of many plain jobs. Where Python can, each handler takes its first step here and now, in
@@ -118,7 +120,9 @@ class Executor:
             held = self._keeper.hold(lease, sent_at, partial(self._lose, run))
             if lease.cancellable:
                 held.on_unwanted = partial(self._supersede, run)
-        self._spawn(state, run, self._carry_out(state, run, held, granted=True))
+        state.active += 1
+        self.active[run] = state
+        run.task = self._loop.create_task(self._carry_out(state, run, held, granted=True))
         if not self._spawned:
             self._loop.call_soon(self._look_behind)
         self._spawned.append((state, run, held))
@@ -139,11 +143,6 @@ class Executor:
         if not run.begun:
             self._give_back(state, run, held)
             self._end(state, run)
-
-    def _spawn(self, state: JobState, run: Run, life: Coroutine[None, None, None]) -> None:
-        state.active += 1
-        self.active[run] = state
-        run.task = self._loop.create_task(life)
 
     # The life of a run
 

@@ -51,7 +51,8 @@ class JobState:
         terms: what all its claims have in common.
         retired: the job was removed.
         last_outcome: of the run that ended last.
-        succeeded: how many runs ended well; what else there is to count stands in ``others``.
+        succeeded, elsewhere: how many runs ended well, and how many ticks another node had: nearly all end so. What
+            else there is to count stands in ``others``.
         watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
             it is being asked for, or runs here.
     """
@@ -64,6 +65,7 @@ class JobState:
         "complaint",
         "decided_us",
         "delay",
+        "elsewhere",
         "entry",
         "grid",
         "handler",
@@ -105,7 +107,7 @@ class JobState:
         self.remembered_until = 0.0
         self.overlap_lock = _local_lock(job.concurrency) if job.concurrency else None
         self.retired = False
-        self.active = self.succeeded = 0
+        self.active = self.succeeded = self.elsewhere = 0
         self.last_outcome: Outcome | None = None
         self.others: Tally | None = None
         self.watched: dict[int, Timer | None] = {} if job.is_guarded else _NOTHING_WATCHED
@@ -118,16 +120,18 @@ class JobState:
     @property
     def tally(self) -> Tally:
         """How the job's ticks and runs have ended so far."""
-        return told(self.succeeded, self.others)
+        return told(self.succeeded, self.elsewhere, self.others)
 
 
 def _local_lock(slots: int) -> asyncio.Lock | asyncio.Semaphore:
     return asyncio.Lock() if slots == 1 else asyncio.BoundedSemaphore(slots)
 
 
-def told(succeeded: int, others: Tally | None) -> Tally:
-    """Return the tally of so many good ends, which are counted apart because that is cheap, and what else there was."""
+def told(succeeded: int, elsewhere: int, others: Tally | None) -> Tally:
+    """Return the tally of what is counted apart because that is cheap, and of what else there was."""
     tally = Counter(others)
     if succeeded:
         tally[Outcome.SUCCEEDED] = succeeded
+    if elsewhere:
+        tally[SkipReason.ELSEWHERE] = elsewhere
     return tally

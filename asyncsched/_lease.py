@@ -136,7 +136,8 @@ class LeaseKeeper:
         self._held.discard(held)
         if finished and _RUN in held.lease.locks:
             # the key ends by itself, but nothing else tells that the tick has finished: it would be run again
-            self._release(PendingRelease(replace(held.lease, finished=True), float("inf"), None))
+            self._releases.append(PendingRelease(replace(held.lease, finished=True), float("inf"), None))
+            self._release_wanted.set()
         else:
             self.give_back(held.lease)
 
@@ -144,10 +145,7 @@ class LeaseKeeper:
         """Release a lease, however often the store must be asked until it answers, or the lease has ended."""
         if not self._releases:  # those that wait together count from the first one
             self._released_from = self.clock.monotonic()
-        self._release(PendingRelease(lease, self._released_from + lease.lock_ttl, on_freed))
-
-    def _release(self, pending: PendingRelease) -> None:
-        self._releases.append(pending)
+        self._releases.append(PendingRelease(lease, self._released_from + lease.lock_ttl, on_freed))
         self._release_wanted.set()
 
     def shortest_ttl(self) -> float | None:

@@ -48,6 +48,7 @@ FIRST_RETRY, LONGEST_RETRY = 1.0, 30.0
 LATE = "late"
 """The group of nodes whose clock is behind: in nobody's order."""
 
+_ELSEWHERE, _TICK = SkipReason.ELSEWHERE, ClaimKind.TICK  # an enum's member is slow to look up
 _ODD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
@@ -60,11 +61,7 @@ def wait_of(rank: int, nodes: int) -> float:
 
 def first_of(job: str, tick_us: int, nodes: int) -> int:
     """Return the place of the node that asks first, the same on every node; over many ticks each comes as often."""
-    return _first(crc32(job.encode()), tick_us, nodes)
-
-
-def _first(mark: int, tick_us: int, nodes: int) -> int:
-    return ((mark + tick_us) * _ODD & _MASK) * nodes >> 64
+    return ((crc32(job.encode()) + tick_us) * _ODD & _MASK) * nodes >> 64
 
 
 class Asker(Protocol):
@@ -168,13 +165,13 @@ class Turns:
             if not self._may_wait(state, late_by):
                 now.append(state)
             elif tick_us <= state.remembered_us:
-                self._skip(state, tick_us, SkipReason.ELSEWHERE)
-            elif rank := (place - _first(taking[state], tick_us, peers)) % peers:
+                self._skip(state, tick_us, _ELSEWHERE)
+            elif rank := (place - (((taking[state] + tick_us) * _ODD & _MASK) * peers >> 64)) % peers:  # `first_of`
                 later.setdefault(rank, []).append(state)
             else:
                 now.append(state)
         for rank, group in later.items():
-            now += self._wait(group, tick_us, wait_of(rank, peers), late_by)
+            self._wait(group, tick_us, wait_of(rank, peers), late_by)
         return now
 
     def _may_wait(self, state: JobState, late_by: float) -> bool:
@@ -185,17 +182,17 @@ class Turns:
         lock, grace = state.overlap_lock, state.terms.grace
         return (lock is None or not lock.locked()) and (grace is None or late_by + LAST < grace)
 
-    def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> Sequence[JobState]:
-        """Let ticks wait, counted from the tick by the clock that all nodes follow: who comes late has waited already,
-        and those are returned."""
+    def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> None:
+        """Let ticks wait, counted from the tick by the clock that all nodes follow. Who comes late has waited already,
+        and asks once it has heard what there is to hear by then: where all are busy, most of it was decided."""
         assert self._skew is not None
         left = min(wait, tick_us / 1e6 + wait - self._clock.time() + self._skew)
-        if left <= 0.0:
-            return states
         waiting = Wait(states, tick_us, late_by, self._clock.monotonic())
-        waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
+        if left > 0.0:
+            waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
+        else:
+            waiting.timer = asyncio.get_running_loop().call_soon(self._come, waiting)
         self._waiting.update(dict.fromkeys(states, waiting))
-        return ()
 
     def _come(self, waiting: Wait) -> None:
         """Ask in the event loop's next turn: what a busy node has to hear by now, it hears in this one."""
@@ -223,7 +220,7 @@ class Turns:
     def _skip(self, state: JobState, tick_us: int, reason: SkipReason) -> None:
         if state.decided_us < tick_us:
             state.decided_us = tick_us
-        self._ledger.skipped(state, tick_us, reason, ClaimKind.TICK)
+        self._ledger.skipped(state, tick_us, reason, _TICK)
 
     def close(self) -> None:
         """Give up what waits."""
@@ -257,7 +254,7 @@ class Turns:
                 self.asker.told(state.claims[0])
         elif waiting.tick_us <= tick_us:
             self._forget(state, waiting)
-            self._skip(state, waiting.tick_us, SkipReason.ELSEWHERE)
+            self._skip(state, waiting.tick_us, _ELSEWHERE)
 
     async def hearing(self) -> None:
         """Hear what is decided, for ever."""

@@ -381,6 +381,27 @@ async def test_a_tick_that_is_late_has_waited_already(meeting: Meeting) -> None:
     assert len(meeting.store.claimed) == 1
 
 
+async def test_who_is_late_hears_first_what_there_is_to_hear(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    at = meeting.tick_of(1, 3)
+    await meeting.clock.advance(0.03)
+    meeting.due(state, at)
+    asyncio.get_running_loop().call_soon(meeting.place.heard, "j", at)
+    await turns()
+    assert (meeting.asked, meeting.skips()) == ([], [SkipReason.ELSEWHERE])
+
+
+async def test_who_is_late_and_hears_nothing_asks_without_waiting(meeting: Meeting) -> None:
+    state = meeting.job(one_server)
+    meeting.place.beside("n2", "n3")
+    at = meeting.tick_of(1, 3)
+    await meeting.clock.advance(0.03)
+    meeting.due(state, at)
+    await turns()
+    assert meeting.asked == [("j", at)]
+
+
 async def test_a_job_in_progress_here_is_an_overlap_at_once(meeting: Meeting) -> None:
     state = meeting.job(one_server, no_overlap)
     assert state.overlap_lock is not None
