@@ -24,7 +24,7 @@ PART_OF_TTL = 3
 """The loop counts as blocked once it has not turned for the shortest held lease's time divided by this."""
 BEATS = 10
 """Beats within that time: a block is measured to one of them."""
-LONGEST_BEAT = 1.0
+LONGEST_BEAT = 5.0
 """Seconds between two beats at most."""
 
 

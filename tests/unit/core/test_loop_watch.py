@@ -153,9 +153,9 @@ class TestBeat:
         assert watched.beats == pytest.approx([0.1])
         assert watched.watch._limit == 1.0
         watched.ttls.remove(3.0)
-        await watched.clock.advance(5)
+        await watched.clock.advance(21)
 
-        assert watched.beats[1:] == pytest.approx([0.2, 1.2, 2.2, 3.2, 4.2])
+        assert watched.beats[1:] == pytest.approx([0.2, 5.2, 10.2, 15.2, 20.2])
         assert watched.watch._limit == 200.0
 
 
