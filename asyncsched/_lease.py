@@ -132,6 +132,9 @@ class LeaseKeeper:
     def drop(self, held: HeldLease, *, finished: bool = True) -> None:
         """Let go of a lease whose holder has ended, and release it in the store; ``finished``: by itself."""
         self._held.discard(held)
+        if not self._held and self._timer is not None:  # in simulated time, a look at nothing is an instant of its own
+            self._timer.cancel()
+            self._timer, self._timer_at = None, float("inf")
         if finished and LockType.RUN in held.lease.locks:
             # the key ends by itself, but nothing else tells that the tick has finished: it would be run again
             self._release(PendingRelease(replace(held.lease, finished=True), float("inf"), None))

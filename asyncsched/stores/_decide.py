@@ -87,9 +87,10 @@ class JobState:
         """Forget what has ended."""
         if self.record is not None and self.record.until_us <= now.wall_us:
             self.record = None
-        if self.open_until_us <= now.wall_us:
+        if self.open and self.open_until_us <= now.wall_us:
             self.open.clear()
-        self.locks = {lock: held for lock, held in self.locks.items() if held.until > now.monotonic}
+        for lock in [lock for lock, held in self.locks.items() if held.until <= now.monotonic]:
+            del self.locks[lock]
 
     def owned(self, owner: str) -> set[Lock]:
         """Return the locks that ``owner`` holds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sized
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._handlers import THREAD_NAME
@@ -131,8 +131,12 @@ class Drive:
             )
 
     def _next_due(self) -> float | None:
-        dues = [due for dial in self._dials if (due := dial.next_due()) is not None]
-        return min(dues, default=None)
+        earliest: float | None = None
+        for dial in self._dials:
+            due = dial.next_due()
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     async def _move_to(self, due: float) -> None:
         self._show(due)
@@ -142,10 +146,11 @@ class Drive:
 
     def _show(self, elapsed: float) -> None:
         for dial in self._dials:
-            dial.elapsed = max(dial.elapsed, elapsed)
+            if dial.elapsed < elapsed:
+                dial.elapsed = elapsed
 
 
-def _ready_calls() -> Sized | None:
+def _ready_calls() -> deque[object] | None:
     """Return what the running event loop is about to call; ``None``: it does not tell."""
     ready = getattr(asyncio.get_running_loop(), "_ready", None)
-    return ready if isinstance(ready, Sized) else None
+    return ready if isinstance(ready, deque) else None
