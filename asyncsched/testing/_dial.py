@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+ROUNDING = 2e-6
+"""Seconds by which what is shown may be ahead of what has elapsed, as it is rounded to microseconds."""
+
+
 class Dial:
     """A ``Clock`` that stands still.
 
@@ -22,8 +26,8 @@ class Dial:
 
     def __init__(self, offset: float, elapsed: float = 0.0) -> None:
         self._offset, self._elapsed = offset, elapsed
-        self._shown = round(offset + elapsed, 6)
-        """The wall time: it is asked for far more often than it moves."""
+        self._shown: float | None = None
+        """The wall time, once it was asked for: that is far more often than it moves."""
         self.is_frozen = False
         """Whether its time goes on, but wakes nobody: all whom it should have are woken afterwards."""
         self.on_asked: Callable[[], None] = _nothing
@@ -38,8 +42,7 @@ class Dial:
 
     @offset.setter
     def offset(self, offset: float) -> None:
-        self._offset = offset
-        self._shown = round(offset + self._elapsed, 6)
+        self._offset, self._shown = offset, None
 
     @property
     def elapsed(self) -> float:
@@ -48,12 +51,14 @@ class Dial:
 
     @elapsed.setter
     def elapsed(self, elapsed: float) -> None:
-        self._elapsed = elapsed
-        self._shown = round(self._offset + elapsed, 6)
+        self._elapsed, self._shown = elapsed, None
 
     def time(self) -> float:
         """Return the wall clock: seconds since the Unix epoch."""
-        return self._shown
+        shown = self._shown
+        if shown is None:
+            shown = self._shown = round(self._offset + self._elapsed, 6)
+        return shown
 
     def monotonic(self) -> float:
         """Return the seconds by which this clock was advanced so far."""
@@ -61,7 +66,7 @@ class Dial:
 
     def now(self) -> datetime:
         """Return the wall clock as an aware datetime in UTC."""
-        return datetime.fromtimestamp(self._shown, UTC)
+        return datetime.fromtimestamp(self.time(), UTC)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Call back when the wall clock reaches ``when``, in seconds since the epoch."""
@@ -91,11 +96,10 @@ class Dial:
 
     def make_due_calls(self) -> None:
         """Make the calls that are due, in their order."""
-        if self.is_frozen:
+        due = self.next_due()
+        if due is None or due > self._elapsed + ROUNDING:
             return
-        calls = self._monotonics.pop_due(self._elapsed) + self._walls.pop_due(self._shown)
-        if not calls:
-            return
+        calls = self._monotonics.pop_due(self._elapsed) + self._walls.pop_due(self.time())
         try:
             make_calls(calls)
         finally:
