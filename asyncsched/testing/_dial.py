@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-ROUNDING = 2e-6
-"""Seconds by which what is shown may be ahead of what has elapsed, as it is rounded to microseconds."""
+NEVER = float("inf")
 
 
 class Dial:
@@ -30,6 +29,8 @@ class Dial:
         """The wall time, once it was asked for: that is far more often than it moves."""
         self.is_frozen = False
         """Whether its time goes on, but wakes nobody: all whom it should have are woken afterwards."""
+        self.due_at = 0.0
+        """What ``next_due`` returned last; infinite for ``None``."""
         self.on_asked: Callable[[], None] = _nothing
         """Called with every timer that is set."""
         self._walls, self._monotonics = CallQueue(), CallQueue()
@@ -57,7 +58,7 @@ class Dial:
         """Return the wall clock: seconds since the Unix epoch."""
         shown = self._shown
         if shown is None:
-            shown = self._shown = round(self._offset + self._elapsed, 6)
+            shown = self._shown = round((self._offset + self._elapsed) * 1e6) / 1e6  # `round(…, 6)` takes far longer
         return shown
 
     def monotonic(self) -> float:
@@ -70,8 +71,10 @@ class Dial:
 
     def call_at(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Call back when the wall clock reaches ``when``, in seconds since the epoch."""
-        # time() shows whole microseconds: round up to one
-        return self._noted(self._walls.push(round(when + 4e-7, 6), callback))
+        us = round(when * 1e6)
+        if us / 1e6 < when:  # time() shows whole microseconds: round up to one
+            us += 1
+        return self._noted(self._walls.push(us / 1e6, callback))
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> PendingCall:
         """Call back when this clock was advanced by ``delay`` more seconds."""
@@ -86,18 +89,21 @@ class Dial:
 
     def next_due(self) -> float | None:
         """Return the monotonic time at which the next call is due; ``None``: nobody waits, or would be woken."""
+        self.due_at = NEVER
         if self.is_frozen:
             return None
         due, wall_at = self._monotonics.next_at(), self._walls.next_at()
-        if wall_at is None:
-            return due
-        from_wall = wall_at - self._offset
-        return from_wall if due is None or from_wall < due else due
+        if wall_at is not None:
+            from_wall = wall_at - self._offset
+            if due is None or from_wall < due:
+                due = from_wall
+        if due is not None:
+            self.due_at = due
+        return due
 
     def make_due_calls(self) -> None:
         """Make the calls that are due, in their order."""
-        due = self.next_due()
-        if due is None or due > self._elapsed + ROUNDING:
+        if self.is_frozen:
             return
         calls = self._monotonics.pop_due(self._elapsed) + self._walls.pop_due(self.time())
         try:

@@ -31,6 +31,8 @@ event loop that does not tell whether more is ready. With a single turn most of 
 and runs go missing."""
 SPINNING_TURNS = 1000
 """The same on asyncio's own event loop, which does tell: a task that spins without end must not stop time."""
+ROUNDING = 2e-6
+"""Seconds by which a dial may show more than has elapsed, since it shows whole microseconds."""
 TURNS_AT_ONCE = 100
 """Turns and moves that are made in one real turn of the event loop."""
 THREAD_PATIENCE = 10.0
@@ -168,9 +170,9 @@ class Drive:
         return earliest
 
     def move_to(self, due: float) -> None:
-        """Let it be ``due``, and wake whom that wakes."""
+        """Let it be ``due``, which was the next one, and wake whom that wakes."""
         self._show(due)
-        for dial in tuple(self._dials):
+        for dial in [dial for dial in self._dials if dial.due_at <= due + ROUNDING]:
             dial.make_due_calls()
 
     def _show(self, elapsed: float) -> None:

@@ -65,13 +65,9 @@ class StoreLink:
         self.latency: float = 0.0 if like is None else like.latency
 
     @property
-    def _is_open(self) -> bool:
-        return not (self.is_cut or self.is_dead)
-
-    @property
     def hears(self) -> bool:
         """Whether news come through."""
-        return self._is_open and not self.loses_answers
+        return not (self.is_cut or self.is_dead or self.loses_answers)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the store has by this name, with the faults of the way if it is waited for."""
@@ -85,12 +81,12 @@ class StoreLink:
     async def _ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
         if self._takes_time:
             await sleep(self._dial, self.latency / 2)
-        if not self._is_open:
+        if self.is_cut or self.is_dead:
             raise StoreUnavailableError(f"{name}: cut off from the store")
         answer = await method(*args, **more)
         if self._takes_time:
             await sleep(self._dial, self.latency / 2)
-        if self.loses_answers or not self._is_open:
+        if self.loses_answers or self.is_cut or self.is_dead:
             raise StoreUnavailableError(f"{name}: cut off from the store before its answer came")
         return answer
 
@@ -104,7 +100,7 @@ class StoreLink:
 
     def is_paused(self, job: str) -> bool:
         """Return whether the job is paused, as far as this node has heard."""
-        if self._is_open:
+        if not (self.is_cut or self.is_dead):
             self._paused[job] = self._store.is_paused(job)
         return self._paused.get(job, False)
 
