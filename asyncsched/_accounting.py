@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._grants import ClaimKind
@@ -19,7 +20,6 @@ from asyncsched._tasks import on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from asyncsched import events
     from asyncsched._events import EventBus
@@ -315,7 +315,7 @@ class Ledger:
 
     def now(self) -> datetime:
         """Return the node's wall clock in UTC."""
-        return from_us(round(self._clock.time() * 1e6))
+        return datetime.fromtimestamp(self._clock.time(), UTC)
 
     def _count(self, state: JobState, what: Outcome | SkipReason | str, number: int = 1) -> None:
         self._others[what] += number

@@ -161,9 +161,13 @@ class CallQueue:
 
     def next_at(self) -> float | None:
         """Return the instant of the next call, or ``None``."""
-        while self._heap and self._heap[0][2].callback is None:
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap
+        while heap:
+            when, _, call = heap[0]
+            if call.callback is not None:
+                return when
+            heappop(heap)
+        return None
 
     def pop_due(self, now: float) -> list[PendingCall]:
         """Remove and return the calls whose instant is not after ``now``, in order."""

@@ -129,8 +129,9 @@ class Executor:
 
     def _look_behind(self) -> None:
         """Look, behind the first steps of all tasks that were made in this turn of the loop, which had one."""
-        spawned, self._spawned = self._spawned, []
-        self._loop.call_soon(self._watch_late_starts, spawned)
+        waiting, self._spawned = [each for each in self._spawned if not each[1].begun], []
+        if waiting:
+            self._loop.call_soon(self._watch_late_starts, waiting)
 
     def _watch_late_starts(self, spawned: list[Spawned]) -> None:
         for state, run, held in spawned:

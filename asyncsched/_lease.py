@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,6 +67,20 @@ def _windows(lock_ttl: float, cancellable: bool) -> tuple[float, float]:
 
 def _interval_of(lease: Lease) -> float:
     return _windows(lease.lock_ttl, lease.cancellable)[1]
+
+
+def _finished(lease: Lease) -> Lease:  # by position: `replace` takes six times as long, and most runs end by themselves
+    return Lease(
+        lease.job,
+        lease.owner,
+        lease.fence,
+        lease.locks,
+        lease.lock_ttl,
+        lease.tick_us,
+        True,
+        lease.cancellable,
+        lease.slots,
+    )
 
 
 @dataclass(eq=False, slots=True)
@@ -134,6 +148,9 @@ class LeaseKeeper:
     def drop(self, held: HeldLease, *, finished: bool = True) -> None:
         """Let go of a lease whose holder has ended, and release it in the store; ``finished``: by itself."""
         self._held.discard(held)
+        if not self._held and self._timer is not None:  # in simulated time, a look at nothing is an instant of its own
+            self._timer.cancel()
+            self._timer, self._timer_at = None, float("inf")
         if finished and _RUN in held.lease.locks:
             # the key ends by itself, but nothing else tells that the tick has finished: it would be run again
             self._releases.append(PendingRelease(replace(held.lease, finished=True), float("inf"), None))

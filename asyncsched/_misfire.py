@@ -33,9 +33,10 @@ class Grid(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Due:
-    """What is to be done with a job whose tick has come."""
+    """What is to be done with a job whose tick has come. (Not frozen: one is made for each tick, in a third of the
+    time.)"""
 
     run_us: int | None
     """The tick to run; ``None``: none of them."""

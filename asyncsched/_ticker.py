@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -234,7 +235,7 @@ class Ticker:
         """Decide what a tick that has come due means, set the next one, and return the tick to claim, if any."""
         if state.retired:
             return None
-        due = coalesce(fire_us, now, state.settings.grace_us, lambda after_us: self._step(state, after_us), state.grid)
+        due = coalesce(fire_us, now, state.settings.grace_us, partial(self._step, state), state.grid)
         state.last_us = due.run_us or due.last_missed_us
         self._set_next(state, due.next_us)
         if due.missed:

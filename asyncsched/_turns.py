@@ -114,6 +114,8 @@ class Turns:
         self._node = f"{node}|{secrets.token_hex(4)}"
         self._states = states
         self._jobs = 0
+        self._group: int | str = ""
+        self._full_name = ""
         self._attendance: Attendance | None = None
         self._skew: float | None = None
         """As of the last time at which the others were told of this node, as they are once a second."""
@@ -147,7 +149,11 @@ class Turns:
     def _name(self) -> str:
         """Return what this node goes by among the others: its group, and its own name."""
         self._skew = skew_of(self._clock, self._store)
-        return f"{LATE if self._skew is not None and self._skew < -STEP else f'{self._jobs:x}'}|{self._node}"
+        group = LATE if self._skew is not None and self._skew < -STEP else self._jobs
+        if group != self._group:
+            self._group = group
+            self._full_name = f"{group if group is LATE else f'{group:x}'}|{self._node}"
+        return self._full_name
 
     def take(self, states: Sequence[JobState], tick_us: int, late_by: float) -> Sequence[JobState]:
         """Return those jobs for whose tick this node asks now. The others wait for its turn, or for news."""

@@ -7,7 +7,7 @@ writes back what has changed, decides with these functions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Renewal, Verdict
@@ -87,9 +87,10 @@ class JobState:
         """Forget what has ended."""
         if self.record is not None and self.record.until_us <= now.wall_us:
             self.record = None
-        if self.open_until_us <= now.wall_us:
+        if self.open and self.open_until_us <= now.wall_us:
             self.open.clear()
-        self.locks = {lock: held for lock, held in self.locks.items() if held.until > now.monotonic}
+        for lock in [lock for lock, held in self.locks.items() if held.until <= now.monotonic]:
+            del self.locks[lock]
 
     def owned(self, owner: str) -> set[Lock]:
         """Return the locks that ``owner`` holds."""
@@ -105,7 +106,8 @@ def decide(request: ClaimRequest, job: JobState, now: Now, *, paused: bool) -> C
     if not request.max_attempts:
         return answer
     entry = job.open.get(request.tick_us, before)  # an exhausted tick is open no more, but was granted so often
-    return replace(answer, attempt=0 if entry is None else entry.attempt, open_us=tuple(sorted(job.open)))
+    answer.attempt, answer.open_us = 0 if entry is None else entry.attempt, tuple(sorted(job.open))
+    return answer
 
 
 def _survey(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
@@ -125,7 +127,7 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     mine = record is not None and record.tick_us == request.tick_us and record.run == request.owner
     locks = _locks_of(request, job)
 
-    if (mine and record and record.verdict is Verdict.WON) or job.owned(request.owner) & set(locks):
+    if (mine and record and record.verdict is Verdict.WON) or _holds_any(request, job, locks):
         return _repeat_grant(request, job, now, newest)
     if mine and record:
         return ClaimAnswer(record.verdict, newest_us=newest)
@@ -175,6 +177,11 @@ def _decide_rerun(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer
 def _time_left(job: JobState, lock: Lock, now: Now) -> float:
     held = job.locks.get(lock)
     return 0.0 if held is None else held.until - now.monotonic
+
+
+def _holds_any(request: ClaimRequest, job: JobState, locks: tuple[Lock, ...]) -> bool:
+    held = [job.locks[lock].owner for lock in locks if lock in job.locks] if job.locks else ()
+    return request.owner in held
 
 
 def _repeat_grant(request: ClaimRequest, job: JobState, now: Now, newest: int) -> ClaimAnswer:
@@ -231,7 +238,8 @@ def _grant(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:
     job.fence = max(job.fence + 1, now.wall_us)
     locks = _locks_of(request, job)
     until = now.monotonic + request.lock_ttl
-    job.locks.update((lock, Held(request.owner, job.fence, until)) for lock in locks)
+    for lock in locks:
+        job.locks[lock] = Held(request.owner, job.fence, until)
     if _is_counted(request):
         job.runs += 1
     if request.tick_us in locks:

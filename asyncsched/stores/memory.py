@@ -29,13 +29,14 @@ class _Attendance:
         self._attendances = attendances
         self.name = name
         self.heard = heard
+        self._names: list[str] = []
         self._nodes: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> Sequence[str]:
-        nodes = tuple(sorted(each.name() for each in self._attendances))
-        if nodes != self._nodes:
-            self._nodes = nodes
+        names = [each.name() for each in self._attendances]
+        if names != self._names:
+            self._names, self._nodes = names, tuple(sorted(names))
         return self._nodes
 
     @property
@@ -93,7 +94,11 @@ class MemoryStore:
 
     async def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
         """Decide all ``requests``; the answers stand in the same order."""
-        answers = [self._decide(request, self._job(request.job)) for request in requests]
+        now, paused = self._now(), self._paused
+        answers = [
+            _decide.decide(request, self._job(request.job, now), now, paused=request.job in paused)
+            for request in requests
+        ]
         if len(self._attendances) > 1:
             self._spread(requests, answers)
         return answers
@@ -108,11 +113,13 @@ class MemoryStore:
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Renewal]:
         """Extend each lease by its ``lock_ttl`` if it is still its owner's."""
-        return [_decide.renew(lease, self._job(lease.job), self._now()) for lease in leases]
+        now = self._now()
+        return [_decide.renew(lease, self._job(lease.job, now), now) for lease in leases]
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
         """Free what is still the owner's; answer, for each lease, whether anything was."""
-        return [self._release(lease, self._job(lease.job)) for lease in leases]
+        now = self._now()
+        return [self._release(lease, self._job(lease.job, now)) for lease in leases]
 
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
         """Call back, with job and tick, when an interrupted run's lease is given back; return what ends that."""
@@ -131,13 +138,12 @@ class MemoryStore:
     def _now(self) -> Now:
         return Now(round(self._clock.time() * 1_000_000), self._clock.monotonic())
 
-    def _job(self, name: str) -> JobState:
-        job = self._jobs.setdefault(name, JobState())
-        job.expire(self._now())
+    def _job(self, name: str, now: Now | None = None) -> JobState:
+        job = self._jobs.get(name)
+        if job is None:
+            job = self._jobs[name] = JobState()
+        job.expire(self._now() if now is None else now)
         return job
-
-    def _decide(self, request: ClaimRequest, job: JobState) -> ClaimAnswer:
-        return _decide.decide(request, job, self._now(), paused=request.job in self._paused)
 
     def _release(self, lease: Lease, job: JobState) -> bool:
         freed, hands_over = _decide.release(lease, job)

@@ -16,6 +16,7 @@ from asyncsched.testing._history import History
 from asyncsched.testing._lengths import Length, length
 from asyncsched.testing._loop_patch import patched_loop
 from asyncsched.testing._node import DIAL_OF_NODE, Node, Surroundings
+from asyncsched.testing._shared_steps import SharedSteps
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,7 +78,9 @@ class Cluster:
         self.history = History(self.clock)
         self._seed = seed
         self._resources = ExitStack()
-        around = Surroundings(declare, self.clock, self.clock.drive, self.store, self.history, seed, options)
+        around = Surroundings(
+            declare, self.clock, self.clock.drive, self.store, self.history, seed, options, SharedSteps()
+        )
         self.nodes = tuple(Node(f"n{at}", skew, around) for at, skew in enumerate(self._skews(nodes, skew)))
 
     def _skews(self, nodes: int, skew: float | Sequence[float]) -> Sequence[float]:

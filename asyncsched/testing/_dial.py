@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+NEVER = float("inf")
+
+
 class Dial:
     """A ``Clock`` that stands still.
 
@@ -21,28 +24,46 @@ class Dial:
     """
 
     def __init__(self, offset: float, elapsed: float = 0.0) -> None:
-        self.offset = offset
-        self.elapsed = elapsed
+        self._offset, self._elapsed = offset, elapsed
+        self._shown: float | None = None
+        """The wall time, once it was asked for: that is far more often than it moves."""
         self.is_frozen = False
         """Whether its time goes on, but wakes nobody: all whom it should have are woken afterwards."""
+        self.due_at = 0.0
+        """What ``next_due`` returned last; infinite for ``None``."""
         self.on_asked: Callable[[], None] = _nothing
         """Called with every timer that is set."""
-        self._shown: tuple[float, float, float] = (offset, elapsed, round(offset + elapsed, 6))
-        """Offset, elapsed and the wall time that follows: it is asked for far more often than it moves."""
         self._walls, self._monotonics = CallQueue(), CallQueue()
         self._of_runs: list[tuple[str, PendingCall]] = []
 
+    @property
+    def offset(self) -> float:
+        """The wall time at ``elapsed`` 0; set it to step the clock."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, offset: float) -> None:
+        self._offset, self._shown = offset, None
+
+    @property
+    def elapsed(self) -> float:
+        """The monotonic time; whoever sets it wakes nobody."""
+        return self._elapsed
+
+    @elapsed.setter
+    def elapsed(self, elapsed: float) -> None:
+        self._elapsed, self._shown = elapsed, None
+
     def time(self) -> float:
         """Return the wall clock: seconds since the Unix epoch."""
-        offset, elapsed, shown = self._shown
-        if offset != self.offset or elapsed != self.elapsed:
-            shown = round(self.offset + self.elapsed, 6)
-            self._shown = self.offset, self.elapsed, shown
+        shown = self._shown
+        if shown is None:
+            shown = self._shown = round((self._offset + self._elapsed) * 1e6) / 1e6  # `round(…, 6)` takes far longer
         return shown
 
     def monotonic(self) -> float:
         """Return the seconds by which this clock was advanced so far."""
-        return self.elapsed
+        return self._elapsed
 
     def now(self) -> datetime:
         """Return the wall clock as an aware datetime in UTC."""
@@ -50,12 +71,14 @@ class Dial:
 
     def call_at(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Call back when the wall clock reaches ``when``, in seconds since the epoch."""
-        # time() shows whole microseconds: round up to one
-        return self._noted(self._walls.push(round(when + 4e-7, 6), callback))
+        us = round(when * 1e6)
+        if us / 1e6 < when:  # time() shows whole microseconds: round up to one
+            us += 1
+        return self._noted(self._walls.push(us / 1e6, callback))
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> PendingCall:
         """Call back when this clock was advanced by ``delay`` more seconds."""
-        return self._noted(self._monotonics.push(self.elapsed + delay, callback))
+        return self._noted(self._monotonics.push(self._elapsed + delay, callback))
 
     def _noted(self, call: PendingCall) -> PendingCall:
         run = current_run()
@@ -66,18 +89,23 @@ class Dial:
 
     def next_due(self) -> float | None:
         """Return the monotonic time at which the next call is due; ``None``: nobody waits, or would be woken."""
+        self.due_at = NEVER
         if self.is_frozen:
             return None
-        wall_at = self._walls.next_at()
-        from_wall = None if wall_at is None else wall_at - self.offset
-        dues = [due for due in (from_wall, self._monotonics.next_at()) if due is not None]
-        return min(dues, default=None)
+        due, wall_at = self._monotonics.next_at(), self._walls.next_at()
+        if wall_at is not None:
+            from_wall = wall_at - self._offset
+            if due is None or from_wall < due:
+                due = from_wall
+        if due is not None:
+            self.due_at = due
+        return due
 
     def make_due_calls(self) -> None:
         """Make the calls that are due, in their order."""
         if self.is_frozen:
             return
-        calls = self._monotonics.pop_due(self.elapsed) + self._walls.pop_due(self.time())
+        calls = self._monotonics.pop_due(self._elapsed) + self._walls.pop_due(self.time())
         try:
             make_calls(calls)
         finally:

@@ -6,10 +6,9 @@ What is wrong is found by plain functions over records; a failure lists each tic
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncsched import events
 from asyncsched._grants import ClaimKind
@@ -30,6 +29,7 @@ ENDED_BY_OTHERS = {CRASHED, "cancelled", "lock_lost"}
 """Outcomes of runs that did not end by themselves: their ticks may be run again."""
 MOST_LINES = 20
 """Lines of a failure's list that are shown."""
+RECORDED = (events.JobAdded, events.RunStarted, events.RunEnded, events.TickSkipped, events.TicksMissed)
 STARTS_EARLY = 0.005
 """Seconds by which a run may start before its time: what a store tolerates."""
 
@@ -38,8 +38,7 @@ Skip = tuple[str, datetime, str, str]
 """Job, fire time, node and reason (a skip reason, or ``missed``) of a tick that did not become a run on a node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedRun:
+class RecordedRun(NamedTuple):
     """One start of a handler. Instants are aware, in UTC, and by the test's clock, whatever the node's clock showed."""
 
     job: str
@@ -81,7 +80,7 @@ class History:
     def watch(self, scheduler: Scheduler) -> Callable[[], None]:
         """Record what a scheduler does from now on; return what ends that."""
         self._schedulers.append(scheduler)
-        return scheduler.subscribe(self._record)
+        return scheduler.subscribe(self._record, *RECORDED)
 
     def crash(self, node: str) -> None:
         """Record that a node has vanished, and all its runs with it."""
@@ -91,8 +90,6 @@ class History:
 
     def _record(self, event: Any) -> None:
         match event:
-            case events.JobAdded():
-                self._since.setdefault(event.job, self._clock.now())
             case events.RunStarted():
                 self._going[event.run_id] = len(self.runs)
                 self.runs.append(
@@ -113,6 +110,8 @@ class History:
             case events.TicksMissed():
                 for tick in {event.first, event.last}:
                     self._skip(event.job, tick, event.node, "missed")
+            case events.JobAdded():
+                self._since.setdefault(event.job, self._clock.now())
 
     def _skip(self, *skip: *Skip) -> None:
         self._skips.append((self._clock.now(), skip))
@@ -126,7 +125,7 @@ class History:
     def _end(self, run_id: str, outcome: str) -> None:
         index = self._going.pop(run_id, None)
         if index is not None:  # else its handler was never started
-            self.runs[index] = replace(self.runs[index], ended_at=self._clock.now(), outcome=outcome)
+            self.runs[index] = self.runs[index]._replace(ended_at=self._clock.now(), outcome=outcome)
 
     def of(self, job: str) -> list[RecordedRun]:
         """Return the runs of one job, in order of their starts.

@@ -43,6 +43,26 @@ class DialTimer(asyncio.TimerHandle):
         super().cancel()
 
 
+class DueTimer(asyncio.TimerHandle):
+    """The same, where the time has come already: a turn of the loop is enough."""
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        super().__init__(when, callback, args, loop, context)
+        self._call = loop.call_soon(self._run)
+
+    def cancel(self) -> None:
+        """Forget the call."""
+        self._call.cancel()
+        super().cancel()
+
+
 class LoopPatch:
     """The methods that an event loop has instead of its own while it is patched."""
 
@@ -64,8 +84,8 @@ class LoopPatch:
         dial = self._dial_of_caller()
         if dial is None:
             return self._real_call_at(when, callback, *args, context=context)
-        if when <= dial.monotonic():  # it is due: a turn of the loop is enough
-            return self._real_call_at(self._real_time(), callback, *args, context=context)
+        if when <= dial.monotonic():
+            return DueTimer(when, callback, args, self._loop, context)
         return DialTimer(dial, when, callback, args, self._loop, context)
 
     def call_later(

@@ -16,6 +16,7 @@ from asyncsched._scheduler import Scheduler
 from asyncsched.exceptions import ConfigurationError, SchedulerError
 from asyncsched.testing._dial import Dial
 from asyncsched.testing._drive import Drive
+from asyncsched.testing._shared_steps import SharedSteps
 from asyncsched.testing._store_link import StoreLink
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Surroundings(NamedTuple):
     history: History
     seed: object
     options: dict[str, Any]
+    steps: SharedSteps
 
 
 class Node:
@@ -135,13 +137,17 @@ class Node:
     def _prepare(self) -> None:
         """Let the random delays of this life follow from the cluster's seed, and nobody watch over its event loop.
 
-        All nodes share that, and its time stands still; the beats of the watch would be most of what a year costs.
+        All nodes share that, and its time stands still; the beats of the watch would be most of what a year costs. So
+        would, without the shared steps, what each of them computes of the same fire times.
         """
         engine = self.scheduler._engine  # noqa: SLF001 - the engine takes neither from outside
         if engine is not None:
             engine._loop_watch.close()  # noqa: SLF001
             seeded = random.Random(f"{self._around.seed} {self.name} {self._lives}")  # noqa: S311 - a simulation
             engine.executor._random.setstate(seeded.getstate())  # noqa: SLF001
+            for state in engine.states.values():
+                if state._step is not None and state.job.trigger is not None:  # noqa: SLF001
+                    state._step = self._around.steps.shared(state.job.trigger, state._step)  # noqa: SLF001
 
     async def restart(self) -> None:
         """Stop it, if it is up, and begin a new life."""

@@ -10,7 +10,7 @@ from asyncsched._clock import sleep
 from asyncsched.exceptions import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncsched.protocols import Attendance, Store
     from asyncsched.testing._dial import Dial
@@ -25,6 +25,11 @@ class LinkedAttendance:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._attendance, name)
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The names of all nodes that are there."""
+        return self._attendance.nodes
 
     @property
     def hears(self) -> bool:
@@ -60,13 +65,9 @@ class StoreLink:
         self.latency: float = 0.0 if like is None else like.latency
 
     @property
-    def _is_open(self) -> bool:
-        return not (self.is_cut or self.is_dead)
-
-    @property
     def hears(self) -> bool:
         """Whether news come through."""
-        return self._is_open and not self.loses_answers
+        return not (self.is_cut or self.is_dead or self.loses_answers)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the store has by this name, with the faults of the way if it is waited for."""
@@ -78,22 +79,28 @@ class StoreLink:
         return partial(self._ask, name, value) if self._is_awaited[name] else value
 
     async def _ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
-        await self._travel()
-        if not self._is_open:
+        if self._takes_time:
+            await sleep(self._dial, self.latency / 2)
+        if self.is_cut or self.is_dead:
             raise StoreUnavailableError(f"{name}: cut off from the store")
         answer = await method(*args, **more)
-        await self._travel()
-        if self.loses_answers or not self._is_open:
+        if self._takes_time:
+            await sleep(self._dial, self.latency / 2)
+        if self.loses_answers or self.is_cut or self.is_dead:
             raise StoreUnavailableError(f"{name}: cut off from the store before its answer came")
         return answer
 
-    async def _travel(self) -> None:
-        if self.latency or self._dial.is_frozen:  # whoever is frozen neither asks nor hears
-            await sleep(self._dial, self.latency / 2)
+    @property
+    def _takes_time(self) -> bool:
+        return self.latency > 0 or self._dial.is_frozen  # whoever is frozen neither asks nor hears
+
+    def time(self) -> float | None:
+        """Return the store's time, which each look at the difference of the clocks asks for."""
+        return self._store.time()
 
     def is_paused(self, job: str) -> bool:
         """Return whether the job is paused, as far as this node has heard."""
-        if self._is_open:
+        if not (self.is_cut or self.is_dead):
             self._paused[job] = self._store.is_paused(job)
         return self._paused.get(job, False)
 

@@ -1,9 +1,10 @@
 """Owns cron expressions as a trigger. The authority is Debian's: crontab(5) for fields, cron(8) for DST.
 
-cronsim, which reads and steps expressions, keeps to the same authority. It is used in plain wall time only,
-where no clock jumps, and ``_wall`` does the rest. Stepping in a time zone, cronsim 2.8 answers with an
-instant in the past from inside a repeated hour, loses fires where a clock is not changed by or at a full
-hour, and exempts expressions with seconds from the rule below (each is in ``test_cron.py``).
+cronsim, which reads expressions and knows which days match, keeps to the same authority. The time of day is looked
+up here, in plain wall time, where no clock jumps, and ``_wall`` does the rest. cronsim's own walk goes hour by hour;
+and in a time zone, cronsim 2.8 answers with an instant in the past from inside a repeated hour, loses fires where a
+clock is not changed by or at a full hour, and exempts expressions with seconds from the rule below (each is in
+``test_cron.py``).
 
 Two of Debian's rules are odd enough to cite:
 
@@ -17,10 +18,10 @@ Two of Debian's rules are odd enough to cite:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from functools import partial
 
 from cronsim import CronSim, CronSimError
@@ -28,11 +29,12 @@ from cronsim import CronSim, CronSimError
 from asyncsched._instants import require_aware
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers._cron_fields import cron_fields
-from asyncsched.triggers._times import dst_argument
+from asyncsched.triggers._times import ONE_DAY, dst_argument
 from asyncsched.triggers._union import Joinable
 from asyncsched.triggers._wall import DST_RULES, WallTrigger, checked_dst, next_elapsed
 from asyncsched.triggers._zones import zone, zone_argument
 
+_MOST_YEARS_APART = 50
 _ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  wall time is naive by nature
 
 
@@ -60,7 +62,9 @@ class Cron(Joinable, WallTrigger):
     timezone: tzinfo
     dst: str
     _follows_elapsed: bool = field(compare=False)
-    _steps: CronSim = field(compare=False)  # never stepped itself: each question steps a copy
+    _rule: CronSim = field(compare=False)  # never stepped: it is asked which days match
+    _times: tuple[list[int], list[int], list[int]] = field(compare=False)
+    """The hours, the minutes and the seconds that match, sorted."""
 
     def __init__(self, expression: str, timezone: str | tzinfo = "UTC", *, dst: str = "once") -> None:
         fields = cron_fields(expression)
@@ -74,7 +78,9 @@ class Cron(Joinable, WallTrigger):
         object.__setattr__(self, "timezone", zone(timezone))
         object.__setattr__(self, "dst", dst)
         object.__setattr__(self, "_follows_elapsed", follows_elapsed)
-        object.__setattr__(self, "_steps", _simulation(expression, fields))
+        rule = _simulation(expression, fields)
+        object.__setattr__(self, "_rule", rule)
+        object.__setattr__(self, "_times", (sorted(rule.hours), sorted(rule.minutes), sorted(rule.seconds)))
 
     def next_fire_time(self, after: datetime) -> datetime | None:
         """Return the first fire time strictly later than ``after``, in the trigger's time zone.
@@ -89,12 +95,39 @@ class Cron(Joinable, WallTrigger):
 
     def next_wall(self, shown: datetime) -> datetime | None:
         """Return the first wall time of the rule strictly later than ``shown``; both naive."""
-        steps = copy(self._steps)
-        steps.dt = shown.replace(microsecond=0)
+        today = shown.date()
+        if today.month in self._rule.months and self._rule.match_day(today):
+            later = self._time_after(shown.time())
+            if later is not None:
+                return datetime.combine(today, later)
         try:
-            return next(steps, None)
+            day = self._day_after(today)
         except OverflowError:
             return None
+        hours, minutes, seconds = self._times
+        return None if day is None else datetime.combine(day, time(hours[0], minutes[0], seconds[0]))
+
+    def _time_after(self, shown: time) -> time | None:
+        """Return the first time of day of the rule later than ``shown``, if the day has one left."""
+        hours, minutes, seconds = self._times
+        hour, minute, second = shown.hour, shown.minute, shown.second
+        if hour in hours:
+            if minute in minutes and second < seconds[-1]:
+                return time(hour, minute, _later(seconds, second))
+            if minute < minutes[-1]:
+                return time(hour, _later(minutes, minute), seconds[0])
+        return time(_later(hours, hour), minutes[0], seconds[0]) if hour < hours[-1] else None
+
+    def _day_after(self, day: date) -> date | None:
+        """Return the first day of the rule later than ``day``."""
+        months, has_day = self._rule.months, self._rule.match_day
+        day += ONE_DAY
+        latest = day.year + _MOST_YEARS_APART
+        while day.month not in months or not has_day(day):
+            day = day + ONE_DAY if day.month in months else (day.replace(day=1) + timedelta(32)).replace(day=1)
+            if day.year > latest:
+                return None
+        return day
 
     @property
     def has_fixed_times(self) -> bool:
@@ -107,6 +140,10 @@ class Cron(Joinable, WallTrigger):
 
     def __repr__(self) -> str:
         return f"Cron({self.expression!r}{zone_argument(self.timezone)}{dst_argument(self.dst)})"
+
+
+def _later(values: list[int], than: int) -> int:
+    return values[bisect_right(values, than)]
 
 
 def _simulation(expression: str, fields: tuple[str, ...]) -> CronSim:

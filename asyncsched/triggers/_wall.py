@@ -219,6 +219,8 @@ def _aware(wall: datetime, tz: tzinfo, fold: int = 0) -> datetime | None:
 
 def _change_at(wall: datetime, tz: tzinfo) -> _Change | None:
     """Return the change that makes ``wall`` missing or repeated, or ``None`` if it is neither."""
+    if tz is UTC:
+        return None
     before, after = _offset(wall, tz, fold=0), _offset(wall, tz, fold=1)
     if before == after:
         return None

@@ -185,7 +185,7 @@ OF_THE_ENGINE = {
     "run_policies",
     "tick_policies",
 }
-OF_THE_DRIVE = {"make_due_calls", "next_due", "waiting_runs"}
+OF_THE_DRIVE = {"elapsed", "make_due_calls", "next_due", "offset", "waiting_runs"}
 RUN_CONTEXT = {"job", "run_id", "trace_id", "fire_time", "started_at", "attempt", "fence", "node", "logger", "progress"}
 RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the other slots are the engine's
 

@@ -139,11 +139,11 @@ class TestBeat:
 
     async def test_a_longer_lease_changes_nothing(self, watched: Watched) -> None:
         watched.hold(3.0)
-        before = watched.clock.drive._asked
+        before = watched.clock.drive.asked
         watched.hold(600.0)
         watched.hold(3.0)
 
-        assert watched.clock.drive._asked == before
+        assert watched.clock.drive.asked == before
         assert watched.watch._limit == 1.0
 
     async def test_it_follows_the_shortest_lease(self, watched: Watched) -> None:

@@ -64,6 +64,19 @@ async def test_a_lease_is_renewed_while_the_run_goes_on(
     assert counted(scheduler) == {Outcome.SUCCEEDED: 1}
 
 
+async def test_once_nothing_is_held_nobody_waits_to_renew_it(
+    scheduler: Scheduler, store: ScriptedStore, clock: FakeClock
+) -> None:
+    held(scheduler, 3, quick)
+    async with running(scheduler, clock):
+        await clock.advance(105)
+        assert clock.next_due() == 200, "the next tick"
+        await clock.advance(100)
+        assert clock.next_due() == 300
+    assert store.requests("renew") == []
+    assert counted(scheduler) == {Outcome.SUCCEEDED: 2}
+
+
 async def test_all_leases_that_are_due_are_renewed_in_one_call(
     scheduler: Scheduler, store: ScriptedStore, clock: FakeClock
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers import Cron
@@ -58,6 +60,32 @@ def days(expression: str, after: str, count: int) -> list[str]:
 )
 def test_what_expressions_mean(expression: str, expected: str) -> None:
     assert fires(Cron(expression), "2026-03-01T12:00:00Z", 1) == [f"{expected}+00:00"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "* * * * *",
+        "*/7 3-5,22 * * *",
+        "*/13 */7 */5 L * *",
+        "15 30 5 * * *",
+        "5/15 10/3 * feb-apr sun,3",
+        "59 59 23 31 12 *",
+        "0 0 29 2 mon",
+        "0 0 13 * fri",
+        "0 12 LW * *",
+        "* * 1 1 sun#5",
+    ],
+)
+def test_the_lookup_of_times_agrees_with_the_walk_of_cronsim(expression: str) -> None:
+    start = datetime(2027, 12, 30, 22, 58, 59)
+    walk = CronSim(" ".join(expression.split()), start)
+    times = [start, *(next(walk) for _ in range(300))]
+    trigger = Cron(expression)
+    for shown, following in pairwise(times):
+        assert trigger.next_wall(shown) == following
+        assert trigger.next_wall(following - timedelta(microseconds=1)) == following
+        assert trigger.next_wall(following - timedelta(seconds=1)) == following
 
 
 @pytest.mark.parametrize("after", ["2026-03-01T11:59:59.000001Z", "2026-03-01T11:59:59.999999Z"])
