@@ -16,7 +16,6 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -218,15 +217,17 @@ class _ThreadCall:
         return await result
 
 
-@dataclass(slots=True)
 class Channel:
     """What the two sides of one run of a protocol handler tell each other."""
 
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    errors: asyncio.Queue[Exception] = field(default_factory=asyncio.Queue)
-    exec_returned: asyncio.Event = field(default_factory=asyncio.Event)
-    held: bool = False
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    __slots__ = ("errors", "exec_returned", "finished", "held", "loop")
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.errors: asyncio.Queue[Exception] = asyncio.Queue()
+        self.exec_returned = asyncio.Event()
+        self.held = False
+        self.finished = asyncio.Event()
 
 
 def invoke_class(handler: Callable[[], Handler], run: Run) -> Awaitable[object]:
