@@ -32,6 +32,8 @@ def checked_name(value: object, *, what: str, most: int = 200, forbidden: str = 
         raise ConfigurationError(f"{what} {value!r} is not a string")
     if not 1 <= len(value) <= most:
         raise ConfigurationError(f"{what} {value!r} has {len(value)} characters; the rule is 1 to {most}")
+    if value.isprintable() and " " not in value and frozenset(forbidden).isdisjoint(value):  # no other space is printed
+        return value
     for character in value:
         if not character.isprintable() or character.isspace() or character in forbidden:
             raise ConfigurationError(
