@@ -15,8 +15,8 @@ import importlib
 import typing
 
 from asyncsched._base_handler import BaseHandler
-from asyncsched._grants import DEFAULT_LOCK_TTL
 from asyncsched._job import Job
+from asyncsched._kinds import DEFAULT_LOCK_TTL
 from asyncsched._logs import RunFilter
 from asyncsched._run import Outcome, Run, RunContext, SkipReason, current_run
 from asyncsched._scheduler import Scheduler

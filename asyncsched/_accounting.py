@@ -11,9 +11,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
 from asyncsched._job_state import MISSED, JobState, Tally, told
+from asyncsched._kinds import ClaimKind
 from asyncsched._lazy import LazyModule
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched._tasks import on_loop

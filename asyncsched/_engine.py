@@ -145,8 +145,9 @@ class Engine:
             self._bus.emit(
                 events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
             )
-        self.recovery.adopt(state, now)
-        self.turns.adopt(state)
+        if job.is_guarded:
+            self.recovery.adopt(state, now)
+            self.turns.adopt(state)
         if job.runs_immediately:
             self._immediate.append(state)
             self._alarm.set()

@@ -19,17 +19,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from asyncsched._kinds import DEFAULT_LOCK_TTL, EVERY_JOB, MOST_SLOTS, ClaimKind
+
+__all__ = [
+    "DEFAULT_LOCK_TTL",
+    "EVERY_JOB",
+    "MOST_SLOTS",
+    "ClaimAnswer",
+    "ClaimKind",
+    "ClaimRequest",
+    "Lease",
+    "LockType",
+    "Renewal",
+    "Verdict",
+]
+
 # Requests, answers and leases are made for each claim, and a frozen dataclass takes three times as long to make: they
 # are not frozen, but nobody changes one.
-
-DEFAULT_LOCK_TTL = 600.0
-"""Seconds after which a lock that nobody renews is free again."""
-
-EVERY_JOB = "*"
-"""Stands, among the names of paused jobs, for the maintenance of the whole cluster. It is no job's name."""
-
-MOST_SLOTS = 100
-"""Runs of a job that may be in progress at once, where that is limited at all: a claim reads the lock of each."""
 
 
 class LockType(StrEnum):
@@ -43,22 +49,6 @@ class LockType(StrEnum):
     OPEN = "open"
     RUN = "run"
     """Of one tick, which stands behind it in the key."""
-
-
-class ClaimKind(StrEnum):
-    """What is claimed."""
-
-    TICK = "tick"
-    """A fire time of the job's trigger."""
-    START = "start"
-    """The immediate run."""
-    TRIGGER = "trigger"
-    """A run that somebody asked for: no tick, so the tick record stays as it is."""
-    RERUN = "rerun"
-    """An open tick again: its run was interrupted, and its lease has ended."""
-    SURVEY = "survey"
-    """Nothing: only to be told the newest decided tick, and the open ones. A job that the store did not know is known
-    from then on, and its ticks that had come due by then are in doubt."""
 
 
 @dataclass(slots=True, unsafe_hash=True)

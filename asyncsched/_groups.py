@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self
 
-from asyncsched._durations import Duration
-from asyncsched._hooks import HookFunction
 from asyncsched._job import Job
+from asyncsched._lazy import LazyModule
 from asyncsched.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
+    import difflib
     from types import TracebackType
+    from typing import Unpack
 
+    from asyncsched import _group_settings
+    from asyncsched._group_settings import GroupSettings
     from asyncsched._registry import Registry
-
-
-class GroupSettings(TypedDict, total=False):
-    """What jobs of a group share: the policies of ``Job`` by their names, with the argument that each takes.
-
-    Policies without an argument take ``True``; ``False`` takes back what an outer group has set.
-    """
-
-    on_one_server: bool
-    without_overlapping: bool | str
-    random_delay: tuple[Duration, Duration] | tuple[Duration, Duration, str]
-    timezone: str | tzinfo
-    lock_ttl: Duration
-    misfire_grace: Duration | None
-    rerun_on_crash: int
-    catch_up: Duration | Mapping[str, object]
-    when_store_unavailable: str
-    max_runs: int
-    max_concurrent: int
-    even_in_maintenance: bool
-    timeout: Duration
-    retry: int | Mapping[str, object]
-    pause_after_failures: int
-    before: HookFunction | tuple[HookFunction, ...]
-    after: HookFunction | tuple[HookFunction, ...]
-    on_success: HookFunction | tuple[HookFunction, ...]
-    on_failure: HookFunction | tuple[HookFunction, ...]
-    on_skipped: HookFunction | tuple[HookFunction, ...]
-    when: HookFunction | tuple[HookFunction, ...]
-    skip_when: HookFunction | tuple[HookFunction, ...]
-    environments: str | tuple[str, ...]
+else:
+    difflib, _group_settings = LazyModule("difflib"), LazyModule("asyncsched._group_settings")
 
 
 _FLAGS = ("on_one_server", "without_overlapping", "even_in_maintenance")
@@ -181,7 +153,7 @@ def _apply(job: Job, policy: str, value: object) -> None:
 
 
 def _check_known(name: str) -> None:
-    known = sorted(GroupSettings.__annotations__)
+    known = sorted(_group_settings.GroupSettings.__annotations__)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""

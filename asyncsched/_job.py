@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from asyncsched._grants import MOST_SLOTS
 from asyncsched._handlers import Invoke, invoker
-from asyncsched._job_plan import Plan
-from asyncsched._job_rules import (
+from asyncsched._job_settings import (
     CANCEL_RUNNING,
+    CAUGHT_UP,
+    LEAST_LOCK_TTL,
+    MOST_RUNS,
     OVERLAP_POLICIES,
     QUEUE_ONE,
     SKIP,
-    Chosen,
-    contradiction,
-    refusal_to_catch_up,
+    JobSettings,
+    checked_name,
 )
-from asyncsched._job_settings import CAUGHT_UP, LEAST_LOCK_TTL, MOST_RUNS, JobSettings, checked_name
 from asyncsched._job_ticks import JobTicks
-from asyncsched._seeds import fraction
+from asyncsched._kinds import MOST_SLOTS
+from asyncsched._lazy import LazyModule
 from asyncsched.protocols import Trigger
 from asyncsched.triggers._zones import zone
 
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from random import Random
 
+    from asyncsched import _job_rules, _seeds
     from asyncsched._durations import Duration
+    from asyncsched._job_plan import Plan
+else:
+    _job_rules, _seeds = LazyModule("asyncsched._job_rules"), LazyModule("asyncsched._seeds")
 
 F = TypeVar("F")
 
@@ -174,7 +178,7 @@ class Job(JobTicks):
         options = f"{'' if mode == 'newest' else f', mode={mode!r}'}{'' if most is None else f', most={most!r}'}"
         call = f"catch_up({within!r}{options})"
         seconds = self._seconds(within, call, 1.0 if mode == "all" else 0.0)
-        if (why := refusal_to_catch_up(seconds, mode, most)) is not None:
+        if (why := _job_rules.refusal_to_catch_up(seconds, mode, most)) is not None:
             raise self._refusal(call, why)
         return self._policy("_catch_up", (seconds, (most or CAUGHT_UP) if mode == "all" else 0), call)
 
@@ -332,30 +336,25 @@ class Job(JobTicks):
             and (reason := self._plan.refusal(self._timezone or timezone, self._name)) is not None
         ):
             return reason
-        for policy, is_set in (("rerun_on_crash", self._max_attempts), ("catch_up", self._catch_up is not None)):
-            if is_set and not self._one_server:
-                return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
-        if self.runs_without_store and not self.is_guarded:
-            return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
-        if self.cancels_running and not self._one_server:
-            return "without_overlapping('cancel_running') needs on_one_server(): each node would end the others' runs"
-        if self._run_limit and self._trigger is None:
-            return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
-        return self._contradiction()
+        limits = self._overlap or self._concurrency or self._run_limit
+        return self._broken_rule() if limits or self._max_attempts or self._catch_up or self._unavailable else None
 
-    def _contradiction(self) -> str | None:
-        """Return which two of its policies exclude each other, if any do."""
-        chosen = Chosen(
+    def _broken_rule(self) -> str | None:
+        """Return which policy lacks one that it needs, or excludes another, if any does."""
+        chosen = _job_rules.Chosen(
+            one_server=self._one_server,
+            has_trigger=self._trigger is not None,
             overlap=self._overlap,
             has_slots=bool(self._concurrency),
             is_rerun=bool(self._max_attempts),
             is_limited=bool(self._run_limit),
             runs_without_store=self.runs_without_store,
+            catches_up=self._catch_up is not None,
             catches_up_all=bool(self.catch_up_most),
             has_grace=self._grace is not _UNSET,
             has_conditions=self._of_tick is not None and bool(self._of_tick.conditions),
         )
-        return contradiction(chosen)
+        return _job_rules.lack(chosen) or _job_rules.contradiction(chosen)
 
     def freeze(self, defaults: JobSettings) -> JobSettings:
         """Refuse every change from now on, and return the job's settings over ``defaults``.
@@ -383,7 +382,9 @@ class Job(JobTicks):
         """Return the seconds to wait before a run of this tick."""
         assert self._delay is not None
         low, high, seed = self._delay
-        return draw.uniform(low, high) if seed is None else low + (high - low) * fraction(seed, self._name, fire_us)
+        return (
+            draw.uniform(low, high) if seed is None else low + (high - low) * _seeds.fraction(seed, self._name, fire_us)
+        )
 
     @property
     def invoke(self) -> Invoke:

@@ -7,10 +7,10 @@ the job is scheduled. Knows nothing of jobs but their name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncsched._instants import from_us
 from asyncsched._lazy import LazyModule
@@ -59,6 +59,10 @@ class Plan:
     filters: tuple[FilterCall, ...] = ()
     starting: datetime | None = None
     until: datetime | None = None
+
+    def changed(self, **changes: Any) -> Plan:
+        """Return the plan with other parts in place of these."""
+        return replace(self, **changes)
 
     def built(self, timezone: tzinfo, job: str, *, is_final: bool) -> Trigger | None:
         """Return the trigger in a time zone, or ``None`` while there is no schedule.

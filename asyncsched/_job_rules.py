@@ -1,17 +1,17 @@
-"""Owns the rules by which policies of one job exclude each other. Knows no job: only what was chosen."""
+"""Owns the rules by which policies of one job need or exclude each other. Knows no job: only what was chosen."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from asyncsched._job_settings import LONGEST_CATCH_UP, MOST_CAUGHT_UP
-
-SKIP, QUEUE_ONE, CANCEL_RUNNING = OVERLAP_POLICIES = ("skip", "queue_one", "cancel_running")
+from asyncsched._job_settings import CANCEL_RUNNING, LONGEST_CATCH_UP, MOST_CAUGHT_UP, QUEUE_ONE, SKIP
 
 
 class Chosen(NamedTuple):
-    """What was chosen of the policies that do not go with each other."""
+    """What was chosen of the policies that do not go with, or not without, each other."""
 
+    one_server: bool
+    has_trigger: bool
     overlap: str | None
     """One of ``OVERLAP_POLICIES``; ``None``: runs may overlap."""
     has_slots: bool
@@ -21,6 +21,7 @@ class Chosen(NamedTuple):
     is_limited: bool
     """``max_runs``."""
     runs_without_store: bool
+    catches_up: bool
     catches_up_all: bool
     """``catch_up(mode="all")``."""
     has_grace: bool
@@ -39,6 +40,20 @@ def refusal_to_catch_up(within: float, mode: object, most: object) -> str | None
         return f"most is a whole number from 1 to {MOST_CAUGHT_UP}"
     if within > LONGEST_CATCH_UP:
         return "the record of the newest tick is kept for 7 days, so that is the most"
+    return None
+
+
+def lack(of: Chosen) -> str | None:
+    """Return which of them lacks another one, if any does."""
+    for policy, is_set in (("rerun_on_crash", of.is_rerun), ("catch_up", of.catches_up)):
+        if is_set and not of.one_server:
+            return f"{policy}() needs on_one_server(): without it, no record says which ticks have run"
+    if of.runs_without_store and not (of.one_server or of.overlap is not None or of.has_slots):
+        return "when_store_unavailable('run') needs on_one_server() or without_overlapping(): others run anyway"
+    if of.overlap == CANCEL_RUNNING and not of.one_server:
+        return "without_overlapping('cancel_running') needs on_one_server(): each node would end the others' runs"
+    if of.is_limited and not of.has_trigger:
+        return "max_runs() needs a schedule: it counts ticks, and immediate() has none"
     return None
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from asyncsched._durations import Duration, seconds
-from asyncsched._hooks import HookFunction, checked_hook
+from asyncsched._durations import seconds
 from asyncsched._job_schedules import JobSchedules
-from asyncsched._pings import checked_ping, checked_slug
-from asyncsched._retries import Backoff, Retriable, RetryRule, checked_retry
-from asyncsched._run_policies import RunPolicies
+from asyncsched._lazy import LazyModule
 from asyncsched.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from asyncsched import _hooks, _pings, _retries, _run_policies
+    from asyncsched._durations import Duration
+    from asyncsched._hooks import HookFunction
+    from asyncsched._retries import Backoff, Retriable, RetryRule
+    from asyncsched._run_policies import RunPolicies
+else:
+    _hooks, _pings = LazyModule("asyncsched._hooks"), LazyModule("asyncsched._pings")
+    _retries, _run_policies = LazyModule("asyncsched._retries"), LazyModule("asyncsched._run_policies")
 
 
 class JobRuns(JobSchedules):
@@ -42,7 +49,7 @@ class JobRuns(JobSchedules):
         """
         call = f"retry({attempts!r})"
         try:
-            rule = checked_retry(attempts, backoff, on)
+            rule = _retries.checked_retry(attempts, backoff, on)
         except ConfigurationError as error:
             raise self._refusal(call, str(error)) from None
         self._check_waits(call, None if self._of_run is None else self._of_run.timeout, rule)
@@ -88,10 +95,10 @@ class JobRuns(JobSchedules):
         be given several times. Needs the extra ``ping``. The URL is masked wherever it is shown."""
         self._check_changeable("ping()")
         try:
-            ping = checked_ping(url, on)
+            ping = _pings.checked_ping(url, on)
         except ConfigurationError as error:
             raise self._refusal("ping()", str(error)) from None
-        policies = self._of_run = self._of_run or RunPolicies()
+        policies = self._of_run = self._of_run or _run_policies.RunPolicies()
         if ping not in policies.pings:
             policies.pings += (ping,)
         return self
@@ -101,7 +108,7 @@ class JobRuns(JobSchedules):
         service has set up. Needs the extra ``sentry``."""
         call = f"sentry_checkin({monitor_slug!r})"
         try:
-            slug = checked_slug(monitor_slug)
+            slug = _pings.checked_slug(monitor_slug)
         except ConfigurationError as error:
             raise self._refusal(call, str(error)) from None
         return self._run_policy("check_in", slug, call)
@@ -121,13 +128,13 @@ class JobRuns(JobSchedules):
 
     def _run_policy(self, field: str, value: object, call: str) -> Self:
         self._check_changeable(call)
-        policies = self._of_run = self._of_run or RunPolicies()
+        policies = self._of_run = self._of_run or _run_policies.RunPolicies()
         return self._policy(field, value, call, of=policies)
 
     def _hook(self, when: str, function: HookFunction) -> Self:
         self._check_changeable(f"{when}()")
-        hook = checked_hook(when, function, self._name)
-        policies = self._of_run = self._of_run or RunPolicies()
+        hook = _hooks.checked_hook(when, function, self._name)
+        policies = self._of_run = self._of_run or _run_policies.RunPolicies()
         setattr(policies, when, (*getattr(policies, when), hook))
         return self
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from asyncsched._durations import Duration, seconds
 from asyncsched._instants import EPOCH
-from asyncsched._job_plan import SPREAD, FilterCall, Plan, Rank
 from asyncsched._lazy import LazyModule
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.protocols import Trigger
-from asyncsched.triggers import Every, Once, Union
+from asyncsched.triggers import Every, Union
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime, tzinfo
 
-    from asyncsched import triggers
+    from asyncsched import _job_plan, triggers
+    from asyncsched._job_plan import FilterCall, Plan, Rank
     from asyncsched.triggers import _days, _wall
     from asyncsched.triggers._filters import Calendar, Filter
 else:
-    triggers = LazyModule("asyncsched.triggers")
+    triggers, _job_plan = LazyModule("asyncsched.triggers"), LazyModule("asyncsched._job_plan")
     _days, _wall = LazyModule("asyncsched.triggers._days"), LazyModule("asyncsched.triggers._wall")
 
 T = TypeVar("T")
@@ -115,7 +114,7 @@ class JobSchedules:
 
     def at(self, *instants: datetime) -> Self:
         """Run once at each of ``instants``, which must be aware."""
-        return self._schedule("at()", lambda: Once(*instants))
+        return self._schedule("at()", partial(triggers.Once, *instants))
 
     def schedule(self, trigger: Trigger) -> Self:
         """Run at the fire times of any trigger."""
@@ -127,27 +126,27 @@ class JobSchedules:
 
     def weekdays(self) -> Self:
         """Keep back what does not fall on Monday to Friday, in the job's time zone."""
-        return self._put_around(self._filter(Rank.DAYS, "weekdays()", triggers.OnDays, _days.WORKING_DAYS))
+        return self._put_around(self._filter(_job_plan.Rank.DAYS, "weekdays()", triggers.OnDays, _days.WORKING_DAYS))
 
     def weekends(self) -> Self:
         """Keep back what does not fall on Saturday or Sunday, in the job's time zone."""
-        return self._put_around(self._filter(Rank.DAYS, "weekends()", triggers.OnDays, _days.WEEKEND))
+        return self._put_around(self._filter(_job_plan.Rank.DAYS, "weekends()", triggers.OnDays, _days.WEEKEND))
 
     def days(self, *days: str) -> Self:
         """Keep back what does not fall on ``days`` (``"mon"``, ``"mon-fri"``, ``"mon,wed"``), in the job's zone."""
-        return self._put_around(self._filter(Rank.DAYS, _shown("days", *days), triggers.OnDays, *days))
+        return self._put_around(self._filter(_job_plan.Rank.DAYS, _shown("days", *days), triggers.OnDays, *days))
 
     def between(self, start: str, end: str) -> Self:
         """Keep back what does not fall between two times of day, both included, in the job's zone; over midnight if
         ``end`` is before ``start``."""
         call = _shown("between", start, end)
-        return self._put_around(self._filter(Rank.WINDOW, call, triggers.Between, start, end))
+        return self._put_around(self._filter(_job_plan.Rank.WINDOW, call, triggers.Between, start, end))
 
     def unless_between(self, start: str, end: str) -> Self:
         """Keep back what falls between two times of day, both included, in the job's zone; over midnight if ``end``
         is before ``start``."""
         call = _shown("unless_between", start, end)
-        return self._put_around(self._filter(Rank.WINDOW, call, triggers.UnlessBetween, start, end))
+        return self._put_around(self._filter(_job_plan.Rank.WINDOW, call, triggers.UnlessBetween, start, end))
 
     def exclude(self, *dates: date | Iterable[date] | Calendar) -> Self:
         """Keep back what falls on ``dates``, in the job's time zone.
@@ -160,7 +159,7 @@ class JobSchedules:
 
     def business_days(self, calendar: Iterable[date] | Calendar) -> Self:
         """Keep back what does not fall on Monday to Friday, and what falls on a holiday of ``calendar``."""
-        working = self._filter(Rank.DAYS, "business_days()", triggers.OnDays, _days.WORKING_DAYS)
+        working = self._filter(_job_plan.Rank.DAYS, "business_days()", triggers.OnDays, _days.WORKING_DAYS)
         return self._put_around(working, self._exclusion("business_days", calendar))
 
     def starting(self, instant: datetime) -> Self:
@@ -175,9 +174,9 @@ class JobSchedules:
         """Move the grid of an interval by ``phase`` seconds, less than the interval, or by ``"spread"``: an amount that
         follows from the job's name, so that many jobs do not fire in the same second."""
         call = f"phase({phase!r})"
-        if phase != SPREAD:
+        if phase != _job_plan.SPREAD:
             if isinstance(phase, str):
-                raise self._refusal(call, f"the rule is a number of seconds, a timedelta or {SPREAD!r}")
+                raise self._refusal(call, f"the rule is a number of seconds, a timedelta or {_job_plan.SPREAD!r}")
             phase = self._named(seconds, phase, what=call)
         return self._once("phase", phase, call)
 
@@ -225,14 +224,14 @@ class JobSchedules:
     def _exclusion(self, method: str, *dates: object) -> FilterCall:
         read = self._named(triggers.Excluding, Every(1), *dates)  # once: what is given may be an iterator
         call = f"{method}({', '.join(map(_brief, dates))})"
-        return self._filter(Rank.DATES, call, triggers.Excluding, read.dates, *read.calendars)
+        return self._filter(_job_plan.Rank.DATES, call, triggers.Excluding, read.dates, *read.calendars)
 
     def _filter(self, rank: Rank, call: str, kind: Callable[..., Filter], *args: object) -> FilterCall:
         def around(trigger: Trigger, timezone: tzinfo) -> Filter:
             return kind(trigger, *args, timezone=timezone)
 
         self._named(around, Every(1), UTC)
-        return FilterCall(rank, call, around)
+        return _job_plan.FilterCall(rank, call, around)
 
     def _put_around(self, *filters: FilterCall) -> Self:
         before = () if self._plan is None else self._plan.filters
@@ -252,7 +251,8 @@ class JobSchedules:
     def _replan(self, call: str, **changes: Any) -> Self:
         """Put the trigger together anew, with ``changes``; if they do not go together, everything stays as it was."""
         self._check_changeable(call)
-        plan = replace(self._plan, **changes) if self._plan else Plan(**{"base": self._trigger, **changes})
+        before = self._plan or _job_plan.Plan(base=self._trigger)
+        plan = before.changed(**changes)
         try:
             trigger = plan.built(self._timezone or UTC, self._name, is_final=self._timezone is not None)
         except ConfigurationError as error:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from asyncsched._hooks import HookFunction, checked_hook
 from asyncsched._job_runs import JobRuns
 from asyncsched._job_settings import checked_name
-from asyncsched._tick_policies import TickPolicies
+from asyncsched._lazy import LazyModule
+
+if TYPE_CHECKING:
+    from asyncsched import _hooks, _tick_policies
+    from asyncsched._hooks import HookFunction
+    from asyncsched._tick_policies import TickPolicies
+else:
+    _hooks, _tick_policies = LazyModule("asyncsched._hooks"), LazyModule("asyncsched._tick_policies")
 
 
 class JobTicks(JobRuns):
@@ -41,7 +47,7 @@ class JobTicks(JobRuns):
         for name in names:
             self._named(checked_name, name, what="environment", forbidden="")
         self._check_changeable(call)
-        policies = self._of_tick = self._of_tick or TickPolicies()
+        policies = self._of_tick = self._of_tick or _tick_policies.TickPolicies()
         return self._policy("environments", tuple(dict.fromkeys(names)), call, of=policies)
 
     @property
@@ -56,7 +62,7 @@ class JobTicks(JobRuns):
 
     def _condition(self, when: str, function: HookFunction) -> Self:
         self._check_changeable(f"{when}()")
-        condition = checked_hook(when, function, self._name, what="condition")
-        policies = self._of_tick = self._of_tick or TickPolicies()
+        condition = _hooks.checked_hook(when, function, self._name, what="condition")
+        policies = self._of_tick = self._of_tick or _tick_policies.TickPolicies()
         policies.conditions += (condition,)
         return self

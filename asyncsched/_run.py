@@ -10,19 +10,23 @@ import asyncio
 import logging
 import os
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
-from asyncsched._grants import ClaimKind
 from asyncsched._instants import from_us
-from asyncsched._progress import Progress, RunSide, checked_progress
+from asyncsched._kinds import ClaimKind
+from asyncsched._lazy import LazyModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
 
     from anyio import CapacityLimiter
+
+    from asyncsched import _progress
+    from asyncsched._progress import Progress, RunSide
+else:
+    _progress = LazyModule("asyncsched._progress")
 
 
 class Outcome(StrEnum):
@@ -80,20 +84,31 @@ def new_id() -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
 class Origin:
     """What all runs of one started scheduler share."""
 
-    node: str
-    logger: logging.Logger
-    new_trace_id: Callable[[Run], str]
-    on_error: Callable[[Run, Exception], None]
-    """Told of every error that a run reports before its end."""
-    threads: Callable[[], CapacityLimiter]
-    """The worker threads of plain-function handlers."""
-    on_progress: Callable[[Run, Progress], None]
-    """Told of all that a run says of its progress, from any thread."""
-    loop: asyncio.AbstractEventLoop
+    __slots__ = ("logger", "loop", "new_trace_id", "node", "on_error", "on_progress", "threads")
+
+    def __init__(
+        self,
+        node: str,
+        logger: logging.Logger,
+        new_trace_id: Callable[[Run], str],
+        on_error: Callable[[Run, Exception], None],
+        threads: Callable[[], CapacityLimiter],
+        on_progress: Callable[[Run, Progress], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.node = node
+        self.logger = logger
+        self.new_trace_id = new_trace_id
+        self.on_error = on_error
+        """Told of every error that a run reports before its end."""
+        self.threads = threads
+        """The worker threads of plain-function handlers."""
+        self.on_progress = on_progress
+        """Told of all that a run says of its progress, from any thread."""
+        self.loop = loop
 
 
 class RunContext:
@@ -178,7 +193,7 @@ class RunContext:
         Raises:
             ConfigurationError: a value against its rule.
         """
-        self._origin.on_progress(cast("Run", self), checked_progress(done, total, message))
+        self._origin.on_progress(cast("Run", self), _progress.checked_progress(done, total, message))
 
     def __repr__(self) -> str:
         """Tell which run this is, and how far it is."""
@@ -247,7 +262,7 @@ class Run(RunContext):
     def with_side(self) -> RunSide:
         """Return what only few runs need; made by the first call."""
         if self.side is None:
-            self.side = RunSide()
+            self.side = _progress.RunSide()
         return self.side
 
     async def wait(self) -> Outcome:

@@ -17,9 +17,9 @@ from asyncsched._accounting import Ledger
 from asyncsched._clock import checked_clock
 from asyncsched._durations import Duration, seconds
 from asyncsched._events import EventBus
-from asyncsched._grants import DEFAULT_LOCK_TTL
 from asyncsched._instants import from_us
 from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
+from asyncsched._kinds import DEFAULT_LOCK_TTL
 from asyncsched._lazy import LazyModule
 from asyncsched._logs import checked_logger
 from asyncsched._registry import Registry

@@ -8,8 +8,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from asyncsched._grants import EVERY_JOB
 from asyncsched._instants import from_us
+from asyncsched._kinds import EVERY_JOB
 from asyncsched._progress import Progress
 from asyncsched._run import Outcome, Run
 from asyncsched._store_health import skew_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncsched._grants import EVERY_JOB
 from asyncsched._groups import JobAdder
+from asyncsched._kinds import EVERY_JOB
 from asyncsched.exceptions import ConfigurationError, SchedulerError
 
 if TYPE_CHECKING:

@@ -88,9 +88,10 @@ class Ticker:
 
     def schedule(self, state: JobState, now: int) -> None:
         """Wait for the job's first tick from ``now`` on (us)."""
-        if self._store.time() is not None:
-            state.decided_us = now - self._lag_us()  # what lies before is not this job's, should both clocks step back
-        if state.job.run_limit and not state.job.is_guarded:
+        if state.job.is_guarded:
+            if self._store.time() is not None:
+                state.decided_us = now - self._lag_us()  # what lies before is not this job's: clocks may step back
+        elif state.job.run_limit:
             self._left[state] = state.job.run_limit
         if state.step is not None:
             self._set_next(state, self._step(state, now))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from asyncsched._grants import ClaimKind
+from asyncsched._kinds import ClaimKind
 from asyncsched._run import Outcome, SkipReason
 
 __all__ = [

@@ -12,9 +12,9 @@ LONGEST_PREFIX = 200
 PATTERN_CHARACTERS = frozenset("{}*?[]")
 
 
-_SCHEME = re.compile(r"[a-z]+(\+[a-z]+)?")
-_HOSTS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:\d+)?(,(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:\d+)?)*")
-_PATH = re.compile(r"[\w./+~-]*")
+_SCHEME = r"[a-z]+(\+[a-z]+)?"
+_HOSTS = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:\d+)?(,(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:\d+)?)*"
+_PATH = r"[\w./+~-]*"
 
 
 def masked(url: str) -> str:
@@ -28,15 +28,17 @@ def masked(url: str) -> str:
 
     scheme, separator, _ = url.partition("://")
     if not separator:
-        return url if _HOSTS.fullmatch(url) else MASK
-    if not _SCHEME.fullmatch(scheme):
+        return url if re.fullmatch(_HOSTS, url) else MASK
+    if not re.fullmatch(_SCHEME, scheme):
         return MASK
     try:
         parts = urlsplit(url)
     except ValueError:
         return f"{scheme}://{MASK}"
     _, at, hosts = parts.netloc.rpartition("@")
-    is_plain = _HOSTS.fullmatch(hosts) and _PATH.fullmatch(parts.path) and "@" not in parts.query + parts.fragment
+    is_plain = (
+        re.fullmatch(_HOSTS, hosts) and re.fullmatch(_PATH, parts.path) and "@" not in parts.query + parts.fragment
+    )
     return f"{scheme}://{MASK + '@' if at else ''}{hosts}{parts.path}" if is_plain else f"{scheme}://{MASK}"
 
 

@@ -16,7 +16,6 @@ import typing
 
 from asyncsched._instants import EPOCH
 from asyncsched.triggers._every import Every
-from asyncsched.triggers._once import Once
 from asyncsched.triggers._union import Union
 
 if typing.TYPE_CHECKING:
@@ -24,6 +23,7 @@ if typing.TYPE_CHECKING:
     from asyncsched.triggers._cron import Cron
     from asyncsched.triggers._daily import Daily
     from asyncsched.triggers._filters import Between, Excluding, OnDays, UnlessBetween, Within
+    from asyncsched.triggers._once import Once
     from asyncsched.triggers._rrule import RRule
 
 __all__ = [
@@ -49,6 +49,7 @@ _LATER = {
     **dict.fromkeys(("Between", "Excluding", "OnDays", "UnlessBetween", "Within"), "_filters"),
     "Cron": "_cron",
     "Daily": "_daily",
+    "Once": "_once",
     "RRule": "_rrule",
 }
 """Names whose modules are loaded when they are first asked for: they bring a lot along, and many services have none."""

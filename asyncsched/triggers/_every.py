@@ -3,11 +3,11 @@ nothing drifts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from asyncsched._durations import Duration, seconds
 from asyncsched._instants import EPOCH, from_us, require_aware, to_us
+from asyncsched._values import Value
 from asyncsched.triggers._answers import FIRST_US, LAST_US, require_instant_us
 from asyncsched.triggers._union import Joinable
 
@@ -15,8 +15,7 @@ _SECOND_US = 1_000_000
 _SHORTEST = 0.001
 
 
-@dataclass(init=False, repr=False, frozen=True, slots=True)
-class Every(Joinable):
+class Every(Joinable, Value):
     """Fires at ``anchor + k * interval`` for every whole ``k``, negative ones included.
 
     The grid hangs on the anchor, not on the start of the process: all nodes and all restarts share it.
@@ -30,6 +29,8 @@ class Every(Joinable):
         ConfigurationError: an interval that is no duration or out of bounds; an anchor that is not an aware
             datetime.
     """
+
+    __slots__ = ("anchor_us", "interval_us")
 
     interval_us: int
     anchor_us: int

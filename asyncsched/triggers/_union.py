@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncsched._instants import require_aware, to_us
+from asyncsched._values import Value
 from asyncsched.exceptions import ConfigurationError
 from asyncsched.triggers._answers import checked_next, is_trigger, require_trigger
 
@@ -28,8 +28,7 @@ class Joinable:
         return Union(other, self) if is_trigger(other) else NotImplemented
 
 
-@dataclass(init=False, repr=False, frozen=True, slots=True)
-class Union(Joinable):
+class Union(Joinable, Value):
     """Fires whenever one of its members does; members that name the same instant make one fire time.
 
     Args:
@@ -38,6 +37,8 @@ class Union(Joinable):
     Raises:
         ConfigurationError: no trigger at all, or a value without ``next_fire_time``.
     """
+
+    __slots__ = ("triggers",)
 
     triggers: tuple[Trigger, ...]
 

@@ -38,7 +38,18 @@ async def main():
         await scheduler.trigger("a")
 asyncio.run(main())
 """.strip()
-NOT_AT_THE_START = {"asyncsched._engine", "asyncsched._preview", "asyncsched._snapshot"}
+OF_FEW_JOBS = (
+    "job_plan",
+    "job_rules",
+    "hooks",
+    "pings",
+    "retries",
+    "run_policies",
+    "tick_policies",
+    "seeds",
+    "progress",
+)
+NOT_AT_THE_START = {f"asyncsched._{name}" for name in ("engine", "preview", "snapshot", "group_settings", *OF_FEW_JOBS)}
 TRIGGERS = {f"asyncsched.triggers._{name}" for name in ("calendar", "cron", "daily", "filters", "rrule", "wall")}
 NOT_WITHOUT_USE = {"asyncsched.events", "asyncsched._guide", "asyncsched._monitors", "cronsim", "zoneinfo"} | TRIGGERS
 
@@ -48,6 +59,12 @@ def test_what_may_never_be_used_is_loaded_late() -> None:
     ran = imported_by(RUNS)
     assert ran & NOT_WITHOUT_USE == set()
     assert "asyncsched._engine" in ran
+
+
+def test_an_import_brings_little_but_asyncio() -> None:
+    brought = imported_by("import asyncsched") - imported_by("import asyncio")
+    assert brought & {"dataclasses", "copy", "hashlib", "difflib", "bisect", "random", "zoneinfo"} == set()
+    assert "asyncsched._grants" not in brought
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ LAYERS = [
         "protocols",
         "_durations",
         "_instants",
+        "_kinds",
+        "_values",
         "_grants",
         "_run",
         "_tasks",
@@ -59,7 +61,17 @@ LAYERS = [
     ],
     ["_recovery", "_catch_up", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
     # facade
-    ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
+    [
+        "_registry",
+        "_groups",
+        "_group_settings",
+        "_preview",
+        "_snapshot",
+        "_health",
+        "_signals",
+        "_steering",
+        "_scheduler",
+    ],
     # shells
     ["__init__", "testing", "contrib"],
 ]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from asyncsched import ConfigurationError, DuplicateJobError, Job, Scheduler
-from asyncsched._groups import GroupSettings
+from asyncsched._group_settings import GroupSettings
 from asyncsched._job_runs import JobRuns
 from asyncsched._job_schedules import JobSchedules
 from asyncsched._job_ticks import JobTicks

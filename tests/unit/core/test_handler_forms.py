@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asyncsched._handlers import invoker
+from asyncsched._handlers import invoke_object, invoker
 from asyncsched.exceptions import ConfigurationError
 
 
@@ -112,3 +112,10 @@ def test_what_is_no_handler_is_refused_by_name(form: object) -> None:
 async def test_a_coroutine_is_refused_and_closed() -> None:
     with pytest.raises(ConfigurationError, match="without calling it"):
         invoker(async_plain(), "j")
+
+
+def test_a_function_with_the_methods_of_the_protocol_is_no_function() -> None:
+    async def work() -> None: ...
+
+    work.exec = work.error = work.done = work  # type: ignore[attr-defined]
+    assert invoker(work, "j") is invoke_object
