@@ -60,7 +60,7 @@ LAYERS = [
     # facade
     ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells
-    ["__init__", "testing", "contrib"],
+    ["__init__", "testing", "contrib", "dashboard"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 PURE = ["triggers", "_timeline", "_misfire"]
