@@ -27,6 +27,7 @@ LAYERS = [
         "_seeds",
         "_extras",
         "_progress",
+        "_records",
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
