@@ -5,7 +5,7 @@ Nothing rests on it: no decision about a tick looks at any of this. Knows neithe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,8 @@ class Note:
     by: str
     why: str
     """Empty: nothing was said."""
-    at: datetime
+    at: datetime | None
+    """``None``, with the rest empty: nobody has noted anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +155,7 @@ class JobRecord:
     @property
     def definition(self) -> Definition | None:
         """The declaration of the node that started last; ``None``: no node that is there has the job."""
-        return next(reversed(self.definitions.values()), None)
+        return tuple(self.definitions.values())[-1] if self.definitions else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +173,8 @@ class ClusterState:
 
     @property
     def active(self) -> tuple[ActiveRun, ...]:
-        """All runs in progress."""
-        return tuple(run for node in self.nodes for run in node.active)
+        """All runs in progress, on nodes that are there."""
+        return tuple(run for node in self.nodes if node.state != "vanished" for run in node.active)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +228,74 @@ class Explanation:
     tick: datetime | None
     """The fire time that it is about; ``None``: none could be found."""
     verdict: str
-    """One word: ``ran``, ``running``, ``skipped``, ``missed``, ``waiting``, ``paused``, ``maintenance``, ``unknown``."""
+    """One word: ``ran``, ``running``, ``skipped``, ``missed``, ``waiting`` (it is not due yet, or not decided),
+    ``paused``, ``maintenance``, ``vanished`` (granted to a node that has not said how it ended), ``unknown``."""
     because: tuple[str, ...]
     """Sentences, the most telling first."""
     endings: tuple[Ending, ...] = field(default=())
     """What is known of that tick."""
+
+
+# What passes between the engine and a store's board, and between that and those who read it: texts, all of them. The
+# board knows no more of them than stands here; how they are made and read is `_record_texts`'.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """What a node has to write down now."""
+
+    node: str
+    report: str
+    """The node as it is, and its runs in progress; JSON. The same text as long as nothing has changed."""
+    catalogue: tuple[str, str] | None
+    """Digest and JSON of the definitions of all its jobs: when they have changed, and once an hour; else ``None``."""
+    fire_times: Mapping[str, int]
+    """By job: the next fire time in microseconds since the epoch, where it has changed; 0: never again."""
+    endings: Mapping[str, Sequence[str]]
+    """By job: JSON texts, the newest last, each at most ``LONGEST_ENDING`` characters and beginning ``{"at":<us>,``."""
+    successes: Mapping[str, int]
+    """By job: when a run last ended well, in microseconds since the epoch."""
+    history: int
+    """Endings that are kept of each job."""
+    history_for: float
+    """Seconds for which they are kept."""
+
+
+LONGEST_ENDING = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardText:
+    """What a board shows, as it was written down. Anyone may have written it."""
+
+    now: float
+    """The store's time, in seconds since the epoch."""
+    reports: Mapping[str, tuple[str, float]]
+    """By node: its newest report, and the age of that in seconds, by the store's clock."""
+    catalogues: Mapping[str, str]
+    """By digest."""
+    fire_times: Mapping[str, int]
+    successes: Mapping[str, int]
+    notes: Mapping[str, str]
+    """By job, or ``*``: who has paused it, and why."""
+    paused: frozenset[str]
+    """Jobs, and ``*``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody asks the nodes to do, once."""
+
+    order_id: str
+    kind: str
+    """``trigger``, ``cancel``."""
+    job: str
+    """To run now; empty with ``cancel``."""
+    node: str
+    """Which is to do it; empty: any that can."""
+    run_id: str
+    """To cancel; empty with ``trigger``."""
+    by: str
+    why: str
+    until_us: int
+    """By the store's time, in microseconds since the epoch: nobody begins with it afterwards."""

@@ -27,6 +27,8 @@ LAYERS = [
         "_seeds",
         "_extras",
         "_progress",
+        "_records",
+        "_record_texts",
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
@@ -42,6 +44,7 @@ LAYERS = [
     # engine: one run, claims, leases, accounting, the loop
     [
         "_events",
+        "_notes",
         "_job_state",
         "_accounting",
         "_outage",
@@ -57,7 +60,9 @@ LAYERS = [
         "_monitors",
     ],
     ["_recovery", "_catch_up", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
+    ["_catalogue", "_orders", "_recorder"],
     # facade
+    ["_schedule_texts", "_cluster_view", "_why_words", "_why", "console", "_recording"],
     ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells
     ["__init__", "testing", "contrib", "dashboard"],
