@@ -134,7 +134,7 @@ def summary_of(state: ClusterState, hour: Counter[str]) -> Summary:
     bad = sum(number for outcome, number in hour.items() if outcome in BAD)
     return Summary(
         jobs=len(state.jobs),
-        running=len(state.active),
+        running=sum(len(record.active) for record in state.jobs),
         failing=sum(map(is_failing, state.jobs)),
         paused=sum(record.paused is not None for record in state.jobs),
         differing=sum(record.differs for record in state.jobs),

@@ -16,12 +16,13 @@ from asyncsched.dashboard._archive import MOST_ENDINGS, Archive
 from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
-    from asyncsched._records import ClusterState, JobRecord
+    from asyncsched._records import ClusterState, Ending, JobRecord
     from asyncsched.dashboard._source import Source
     from asyncsched.protocols import Clock
 
 logger = logging.getLogger("asyncsched.dashboard")
 
+FEW = 10
 AT_ONCE = 8
 """Histories that are asked for at the same time."""
 OVERLAP = timedelta(seconds=5)
@@ -156,14 +157,18 @@ class Poller:
         return record.last is not None and record.last not in self.archive.of(record.job)[:AT_ONCE]
 
     async def _fill_some(self, records: Sequence[JobRecord]) -> None:
-        asked = [self._source.history(record.job, MOST_ENDINGS, self._since(record.job)) for record in records]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        answers = await asyncio.gather(*map(self._new_endings, records), return_exceptions=True)
         for record, endings in zip(records, answers, strict=True):
             if isinstance(endings, BaseException):
                 raise endings
             last = () if record.last is None else (record.last,)
             self.archive.add(record.job, (*endings, *last))
 
-    def _since(self, job: str) -> datetime | None:
-        known = self.archive.of(job)
-        return known[0].at - OVERLAP if known else None
+    async def _new_endings(self, record: JobRecord) -> Sequence[Ending]:
+        """Return the endings of a job that the archive lacks: mostly a few, so a few are asked for first."""
+        known = self.archive.of(record.job)
+        if not known:
+            return await self._source.history(record.job, MOST_ENDINGS, None)
+        since = known[0].at - OVERLAP
+        few = await self._source.history(record.job, FEW, since)
+        return few if len(few) < FEW else await self._source.history(record.job, MOST_ENDINGS, since)

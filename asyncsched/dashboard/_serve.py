@@ -72,8 +72,8 @@ def app_for(url: Any, prefix: str, host: str, *, actions: bool, exposed: bool, h
         )
     if actions and (not is_local or hosts):
         raise ConfigurationError(
-            f"serve(actions=True, host={host!r}, hosts={tuple(hosts)!r}): the rule is a loopback address and no "
-            "further names, since whoever reaches it may act; mount dashboard(…, actions=…) in a service that knows its users"
+            f"serve(actions=True, host={host!r}, hosts={tuple(hosts)!r}): whoever reaches it may act; the rule is a "
+            "loopback address and no further names. A service that knows its users may mount dashboard(…, actions=…)"
         )
     known = (*LOOPBACK_NAMES, host, *hosts) if is_local else (tuple(hosts) or None)
     who = f"{getpass.getuser()}@{socket.gethostname()}"

@@ -88,7 +88,7 @@ class SchedulerSource(ConsoleSource):
         return acting
 
 
-def source_of(given: object, prefix: str) -> Source:
+def source_of(given: Any, prefix: str) -> Source:
     """Return the source of what a dashboard was given.
 
     Raises:
