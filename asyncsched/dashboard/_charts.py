@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from asyncsched._records import Ending
 
 MOST_BARS = 120
+FEW_BARS = 30  # fewer are not wider than these
 HEIGHT = 100.0
 _LOWEST = 1.5  # a bar of zero is still to be seen
 
@@ -57,9 +58,11 @@ def _chart(title: str, runs: Sequence[Ending], value_of: Callable[[Ending], floa
     ordered = sorted(values)
     top = max(ordered[-1], 1e-6)
     median, p95 = quantile(ordered, 0.5), quantile(ordered, 0.95)
+    width = 4 * max(len(runs), FEW_BARS)
+    left = width - 4 * len(runs)
     bars = tuple(
         Bar(
-            x=4 * at,
+            x=left + 4 * at,
             height=round(max(value / top * HEIGHT, _LOWEST), 1),
             kind=outcome_class(run.outcome),
             words=f"{run.fire_time:%H:%M:%S} {run.outcome.replace('_', ' ')} on {run.node}: {duration(value)}",
@@ -67,7 +70,6 @@ def _chart(title: str, runs: Sequence[Ending], value_of: Callable[[Ending], floa
         for at, (run, value) in enumerate(zip(runs, values, strict=True))
     )
     words = f"{title} of the last {len(runs)} runs: median {duration(median)}, at most {duration(ordered[-1])}"
-    width = 4 * max(len(runs), 30)
     middle = round(median / top * HEIGHT, 1)
     return Chart(title, bars, width, duration(ordered[-1]), duration(median), duration(p95), middle, words)
 

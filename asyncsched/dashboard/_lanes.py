@@ -20,17 +20,17 @@ COLOURS = 8
 """Nodes have one of so many colours."""
 
 BAD = frozenset({"failed", "timed_out", "lock_lost"})
-_BARS: Mapping[str, tuple[int, int]] = {  # top and height: told apart without colour
-    "ok": (3, 11),
-    "cancelled": (6, 8),
-    "skipped": (10, 4),
-    "missed": (0, 5),
-    "bad": (0, 14),
-    "running": (3, 11),
-    "coming": (6, 5),
-    "paused": (6, 5),
+_MIDDLES: Mapping[str, str] = {  # of lines whose thickness is the style sheet's; told apart without colour
+    "ok": "8.5",
+    "cancelled": "10",
+    "skipped": "12",
+    "missed": "2.5",
+    "bad": "7",
+    "running": "8.5",
+    "coming": "8.5",
+    "paused": "8.5",
 }
-_STRIP = (16, 3)
+_STRIP = "17.5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def outcome_class(outcome: str) -> str:
     """Return as what kind of ending an outcome is drawn."""
     if outcome in BAD:
         return "bad"
-    return {"succeeded": "ok"}.get(outcome, outcome if outcome in _BARS else "cancelled")
+    return {"succeeded": "ok"}.get(outcome, outcome if outcome in _MIDDLES else "cancelled")
 
 
 def lane_of(
@@ -90,8 +90,8 @@ def lane_of(
         bars.setdefault("running", []).append(span)
         bars.setdefault(f"n{colours.get(run.node, 0) % COLOURS}", []).append(span)
     bars["paused" if paused else "coming"] = _ahead(ahead, now_s, origin)
-    order = [*_BARS, *(f"n{colour}" for colour in range(COLOURS))]
-    marks = tuple((name, _path(bars[name], *_BARS.get(name, _STRIP))) for name in order if bars.get(name))
+    order = [*_MIDDLES, *(f"n{colour}" for colour in range(COLOURS))]
+    marks = tuple((name, _path(bars[name], _MIDDLES.get(name, _STRIP))) for name in order if bars.get(name))
     return Lane(marks, _in_words(counts, len(active)))
 
 
@@ -124,8 +124,13 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _path(spans: Iterable[tuple[int, int]], top: int, height: int) -> str:
-    return "".join(f"M{begin} {top}h{end - begin}v{height}h{begin - end}z" for begin, end in _merged(spans))
+def _path(spans: Iterable[tuple[int, int]], middle: str) -> str:
+    """Return lines as short as can be: they are most of a page."""
+    path, at = [], None
+    for begin, end in _merged(spans):
+        path.append(f"M{begin} {middle}h{end - begin}" if at is None else f"m{begin - at} 0h{end - begin}")
+        at = end
+    return "".join(path)
 
 
 def _in_words(counts: Mapping[str, int], running: int) -> str:

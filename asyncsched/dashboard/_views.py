@@ -35,19 +35,28 @@ class Page(NamedTuple):
 
 @lru_cache(maxsize=1)
 def templates() -> jinja2.Environment:
-    """Return the templates: everything that they are given is escaped, and what they are not given is an error."""
+    """Return the templates, compiled: everything that they are given is escaped, and what they are not given is an
+    error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters.update(
         duration=_texts.duration, moment=_texts.moment, local=_texts.local, number=_texts.number, spaced=_spaced
     )
     environment.globals.update(lane_width=2 * SPAN, lane_height=HEIGHT)
+    for name in environment.list_templates():
+        environment.get_template(name)
     return environment
+
+
+@lru_cache(maxsize=1)
+def _macros() -> object:
+    return templates().get_template("parts.html").module
 
 
 def _spaced(word: str) -> str:
@@ -57,7 +66,7 @@ def _spaced(word: str) -> str:
 def rendered(name: str, value: object) -> Markup:
     """Return a part as HTML: the macro that has the beginning of its id as its name."""
     macro = name.partition(":")[0].replace("-", "_")
-    markup: Markup = getattr(templates().get_template("parts.html").module, macro)(name, value)
+    markup: Markup = getattr(_macros(), macro)(name, value)
     return markup
 
 
@@ -71,6 +80,7 @@ class Views:
     """The parts of the pages that are looked at."""
 
     def __init__(self, source: Source, poller: Poller) -> None:
+        templates()  # compiled when the app is made, not while the first page is waited for
         self._poller = poller
         self.drawing = Drawing(source, poller.archive)
         self._pages: OrderedDict[Page, Parts] = OrderedDict()
