@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from starlette.responses import HTMLResponse
 
 from asyncsched.dashboard import _assets
 from asyncsched.dashboard._guard import token_of
+from asyncsched.dashboard._live import events_url
 from asyncsched.dashboard._views import Page, filled, templates
 from asyncsched.exceptions import UnknownJobError
 
@@ -122,9 +124,6 @@ class Pages:
 
     def _frame(self, page: Page, title: str, version: int = 0) -> dict[str, Any]:
         """Return what is around every page."""
-        from asyncsched import __version__
-        from asyncsched.dashboard._live import events_url
-
         now = self._dashboard.poller.now()
         return {
             "title": title,
@@ -135,7 +134,7 @@ class Pages:
             "origin": self._dashboard.views.drawing.origin,
             "clock": "–" if now is None else f"{now:%H:%M:%S}",
             "assets": _assets.version(),
-            "version": __version__,
+            "version": sys.modules["asyncsched"].__version__,
         }
 
 

@@ -28,7 +28,7 @@ AT_ONCE = 8
 OVERLAP = timedelta(seconds=5)
 """Nodes write down what has ended each second or so, and not in order."""
 FIRST_WAIT, NEXT_WAIT = 5.0, 0.5
-"""Seconds for which a page waits for the cluster, if nothing is known yet, and if something is."""
+"""Seconds for which a page waits: for the cluster, if nothing is known of it yet; then for what is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,9 @@ class Poller:
         over = asyncio.Event()
         look = self._start_look()
         look.add_done_callback(lambda _: over.set())
-        await wait_until_set(self._clock, over, NEXT_WAIT if self.known.version else FIRST_WAIT)
+        if not self.known.version:
+            await wait_until_set(self._clock, self._news, FIRST_WAIT)
+        await wait_until_set(self._clock, over, NEXT_WAIT)
 
     def is_old(self) -> None:
         """Let the next page look for itself: something was done."""
@@ -116,7 +118,9 @@ class Poller:
         while True:
             began_at = self._clock.monotonic()
             await asyncio.shield(self._start_look())
-            await sleep(self._clock, max(self._interval - (self._clock.monotonic() - began_at), self._interval / 2))
+            took = self._clock.monotonic() - began_at
+            # a cluster that is large for this machine is looked at less often
+            await sleep(self._clock, max(self._interval - took, min(2 * took, 2 * self._interval)))
 
     def _start_look(self) -> asyncio.Task[None]:
         """Return the look that goes on, or begin one."""

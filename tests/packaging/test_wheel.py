@@ -36,6 +36,13 @@ async def main():
 asyncio.run(main())
 """
 
+WITHOUT_EXTRA = """
+try:
+    import asyncsched.dashboard
+except ValueError as error:
+    print(error)
+"""
+
 
 def run(*arguments: object, cwd: Path) -> str:
     # Without the checkout on any path: what runs must come from the wheel.
@@ -87,7 +94,7 @@ def test_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     run(python, *PIP, "install", wheel, cwd=tmp_path)
     told = run(python, "-W", "error", "-c", PROGRAM, cwd=tmp_path)
     assert told.startswith(f"ran from {environment}"), told
-    refused = run(python, "-c", "try: import asyncsched.dashboard\nexcept ValueError as error: print(error)", cwd=tmp_path)
+    refused = run(python, "-c", WITHOUT_EXTRA, cwd=tmp_path)
     assert "pip install 'asyncsched[dashboard]'" in refused
     installed = run(python, *PIP, "list", "--format", "freeze", cwd=tmp_path).lower()
     assert not any(name in installed for name in ("fakeredis", "fastapi", "pytest")), "only what is needed"

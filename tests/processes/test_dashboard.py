@@ -49,9 +49,10 @@ class Service(Program):
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with Service() as service:
+@pytest.fixture(scope="module", params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    url = "" if request.param == "memory" else request.getfixturevalue("redis_server").url
+    with Service(url) as service:
         service.wait_until_ready()
         yield service
 

@@ -16,7 +16,7 @@ function away(seconds) {
   const at = units.findIndex(([length]) => size >= length);
   if (at < 0) return "0 s";
   const [length, unit] = units[at];
-  const rest = at < 3 && size / length < 10 ? Math.floor((size % length) / units[at + 1][0]) : 0;
+  const rest = at < 2 && size / length < 10 ? Math.floor((size % length) / units[at + 1][0]) : 0;
   return `${Math.floor(size / length)} ${unit}` + (rest ? ` ${rest} ${units[at + 1][1]}` : "");
 }
 
