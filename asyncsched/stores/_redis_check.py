@@ -118,7 +118,6 @@ def _tries(key: str, channel: str, replica_ack: int) -> list[Command]:
         ("SET", key, "1", "PX", 1_000),
         ("GET", key),
         ("PTTL", key),
-        ("PEXPIRE", key, 1_000),
         ("DEL", key),
         ("HSET", key, "a", "1"),
         ("HGET", key, "a"),
@@ -136,5 +135,7 @@ def _tries(key: str, channel: str, replica_ack: int) -> list[Command]:
         ("LRANGE", key, 0, 0),
         ("LTRIM", key, 1, 0),
         ("PUBLISH", channel, ""),
+        ("PEXPIRE", key, 1_000),
+        ("DEL", key),
         *([("WAIT", 0, 1)] if replica_ack else []),
     ]
