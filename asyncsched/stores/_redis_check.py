@@ -78,13 +78,11 @@ def _snapshots(reply: object) -> str | None:
     return _wire.text(reply[1])
 
 
-def _transport(server: Server) -> Finding | None:
+def _transport(server: Server) -> Finding:
     connection = server.new_connection()
-    host = getattr(connection, "host", "")
-    kind = type(connection).__name__
-    if not host and not kind.startswith("UnixDomainSocket"):
-        return None
-    return _findings.transport(server.where, host, is_local=not host or _is_loopback(host), is_encrypted="SSL" in kind)
+    host = getattr(connection, "host", "")  # a socket in a file has none
+    is_encrypted = "SSL" in type(connection).__name__
+    return _findings.transport(server.where, host, is_local=not host or _is_loopback(host), is_encrypted=is_encrypted)
 
 
 def _is_loopback(host: str) -> bool:

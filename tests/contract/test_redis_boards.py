@@ -230,6 +230,13 @@ async def test_all_of_it_refused(connect: Any, redis_server: RedisServer, redis_
 
 
 @pytest.mark.redis
+async def test_locks_that_may_not_be_read(connect: Any, redis_server: RedisServer, redis_url: str) -> None:
+    with restricted(redis_server, "-hmget") as url:
+        with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
+            await connect(url).board.locks([f"job{nth}" for nth in range(25)])
+
+
+@pytest.mark.redis
 async def test_memory_that_is_full(connect: Any, redis_server: RedisServer, redis_url: str) -> None:
     store, now = connect(redis_url), _now_us()
     node = a_node(now)
@@ -411,6 +418,18 @@ async def test_one_round_trip(redis_backend: RedisBackend, monkeypatch: Any) -> 
     trips.clear()
     await store.refresh()
     assert [sorted(trip) for trip in trips] == [sorted(["SMEMBERS", "TIME", "HSET", "HGETALL"])]
+
+
+async def test_what_is_left_after_some_tries_is_given_up_by_who_leaves(
+    redis_backend: RedisBackend, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(_board_wire, "MOST_POSTED", 0)
+    store, now = redis_backend.store(), redis_backend.now_us()
+    await store.refresh()
+    leave = store.board.attach(a_node(now))
+    await leave()
+    assert await texts(store) == []
+    assert (await store.board.read()).reports == {}
 
 
 # The set-up

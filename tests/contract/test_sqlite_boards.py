@@ -101,6 +101,17 @@ async def test_nothing_is_written_when_there_is_nothing_to_write(backend: Sqlite
     assert node.posted_times == 2, "it hears of orders all the same"
 
 
+async def test_a_node_that_keeps_no_history(backend: SqliteBackend) -> None:
+    store, node = backend.store(), Reporter(history=0)
+    node.endings["report"] += [ending(backend.now_us()), "no ending"]
+    store.board.attach(node)
+    await store.refresh()
+    node.history = 5
+    node.endings["report"].append("no ending")
+    await store.refresh()
+    assert await texts(store) == []
+
+
 async def test_what_has_expired_is_deleted(backend: SqliteBackend) -> None:
     store, now = backend.store(), backend.now_us()
     node = Reporter(history_for=60.0)
@@ -262,6 +273,11 @@ async def test_a_check_of_a_file_that_others_may_read(backend: SqliteBackend, mo
     backend.path.parent.chmod(0o1777)
     found = [each for each in await store.board.check() if each.level == "warning"]
     assert found[0].advice.startswith("Everybody may make files in")
+
+
+async def test_a_check_where_modes_mean_nothing(backend: SqliteBackend, monkeypatch: Any) -> None:
+    monkeypatch.setattr("asyncsched.stores._file.is_posix", lambda: False)
+    assert not [each for each in await backend.store().board.check() if "mode 0" in each.what]
 
 
 async def test_a_check_of_a_file_on_a_network(backend: SqliteBackend, monkeypatch: Any, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from asyncsched._records import Posting
-from asyncsched.stores import _board_text, _board_wire, _lock_records, _outbox, _scripts
+from asyncsched.stores import _board_text, _board_wire, _lock_records, _outbox, _redis_posts, _scripts
 from asyncsched.stores._keys import Keys
 from asyncsched.stores._outbox import Outbox
 from asyncsched.stores._wire import UnexpectedReplyError
@@ -177,6 +178,23 @@ def test_owners_and_ticks() -> None:
     assert (tick.node, tick.run_id, tick.fence, tick.ends_in) == ("", "", 3, 5.0)
     assert tick.tick is not None
     assert (run.node, run.run_id, run.fence, run.ends_in) == ("n:1", "r", 2, None)
+
+
+# What is said of an aside
+
+
+def test_an_aside_that_is_elsewhere_now_is_no_refusal() -> None:
+    moved, refused = ResponseError("MOVED 7 10.0.0.1:7000"), ResponseError("WRONGTYPE x")
+    aside = _board_wire.Aside("k", ("GET", "k"))
+    judged = _redis_posts._judged
+    assert judged([aside, aside], [moved, moved]) is moved, "the whole batch follows"
+    assert judged([aside], moved) is moved
+    mixed = judged([aside, aside, ("k", ("GET", "k"))], [moved, refused, refused])
+    assert isinstance(mixed, list)
+    assert mixed[0] is moved
+    assert isinstance(mixed[1], _redis_posts.Refusal)
+    assert mixed[2] is refused, "what is needed fails as ever"
+    assert judged([("k", ("GET", "k"))], [refused]) is refused
 
 
 # What is an ending
