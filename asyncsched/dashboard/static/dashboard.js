@@ -20,9 +20,25 @@ function away(seconds) {
   return `${Math.floor(size / length)} ${unit}` + (rest ? ` ${rest} ${units[at + 1][1]}` : "");
 }
 
+// With hundreds of rows, a change in each of them every second would keep the browser busy: those out of sight wait.
+const sight = new IntersectionObserver((entries) => {
+  for (const entry of entries) entry.target.isOutOfSight = !entry.isIntersecting;
+  tick();
+}, { rootMargin: "300px" });
+
+function isOutOfSight(element) {
+  const row = element.closest("tbody tr");
+  if (row && row.isOutOfSight === undefined) {
+    row.isOutOfSight = false;
+    sight.observe(row);
+  }
+  return row?.isOutOfSight;
+}
+
 function tick() {
   const now = storeNow();
   for (const element of document.querySelectorAll("time[data-rel]")) {
+    if (isOutOfSight(element)) continue;
     element.at ??= Date.parse(element.dateTime);
     const seconds = (element.at - now) / 1000;
     let text = element.dataset.rel === "in" ? `in ${away(seconds)}` : `${away(-seconds)} ago`;
