@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Self
 
 from asyncsched import SchedulerError, StoreUnavailableError, UnknownJobError
@@ -32,8 +33,8 @@ def ago(**length: float) -> datetime:
 
 
 def identity(digit: str) -> str:
-    """Return an id of 32 digits, easily told from others."""
-    return (digit + "7c29e40b5d1f8a36").ljust(32, digit)
+    """Return the id of 32 digits that begins with one of them."""
+    return digit + sha256(digit.encode()).hexdigest()[:31]
 
 
 def definition(job: str, schedule: str, *policies: str, digest: str = "5e1d", lock_ttl: float = 600) -> Definition:
@@ -258,6 +259,8 @@ class CannedConsole:
             node="web-1", run_id=identity("2"), outcome="started", detail=""
         )
         self.findings: tuple[Finding, ...] = FINDINGS
+        self.after_trigger: tuple[Ending, ...] = ()
+        """Endings that are there once a run has been triggered."""
         self.fails: Exception | None = None
         self.is_closed = False
 
@@ -307,11 +310,13 @@ class CannedConsole:
 
     async def maintenance(self, on: bool, *, why: str = "") -> None:
         self._ask("maintenance", on, why)
-        self._state = replace(MAINTENANCE if on else STATE)
+        note = Note(by="ann@ops-1", why=why, at=NOW)
+        self._state = replace(self._state, maintenance=note if on else None)
 
     async def trigger(self, job: str, *, node: str | None = None, why: str = "", within: float = 5.0) -> OrderAnswer:
         self._ask("trigger", job, node, why)
         self._known(job)
+        self.endings = (*self.after_trigger, *self.endings)
         return self._answer()
 
     async def cancel(self, run_id: str, *, why: str = "", within: float = 5.0) -> OrderAnswer:

@@ -13,6 +13,7 @@ from asyncsched.cli._exits import Exit, Refusal
 from asyncsched.cli._loading import load_scheduler
 from asyncsched.cli._text import one_line
 from asyncsched.exceptions import ConfigurationError
+from asyncsched.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from asyncsched._scheduler import Scheduler
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 APP, URL, PREFIX = "ASYNCSCHED_APP", "ASYNCSCHED_URL", "ASYNCSCHED_PREFIX"
 HOW = f"--app module:scheduler, or --url redis://host/0 or sqlite:///path (or set {APP} or {URL})"
+IN_MEMORY = (
+    "its scheduler keeps everything in the memory of its own process, where nobody else sees it; give it a store, "
+    "such as sqlite:///path"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,14 @@ class Setting:
         """Open the console of a target, and close what was opened for it."""
         if target.app:
             scheduler = self.load(target.app)
+            store, is_idle = scheduler._store, scheduler.snapshot(runs=False).state == "idle"  # noqa: SLF001
+            if is_idle and isinstance(store, MemoryStore):
+                raise Refusal(f"app {one_line(target.app)!r}: {IN_MEMORY}", Exit.USAGE)
             try:
                 yield scheduler.console(by=by)
             finally:
-                if scheduler.snapshot(runs=False).state == "idle":  # then nobody else closes it
-                    await scheduler._store.close()  # noqa: SLF001
+                if is_idle:  # then nobody else closes it
+                    await store.close()
         else:
             async with self.open_store(target.url, target.prefix, by) as console:
                 yield console

@@ -86,7 +86,8 @@ def both(instant: datetime, now: datetime, zone: tzinfo | None) -> str:
 
 def since(instant: datetime, now: datetime, zone: tzinfo | None) -> str:
     """Return ``22:49:07 CET (52 min)``: from when on, and for how long."""
-    return f"{glued(absolute(instant, now, zone))} ({glued(span(int((now - instant).total_seconds())))})"
+    seconds = int((now - instant).total_seconds())
+    return f"{glued(absolute(instant, now, zone))} ({glued(span(seconds) if seconds else 'just now')})"
 
 
 def iso(instant: datetime) -> str:

@@ -1,15 +1,9 @@
-"""Lets these tests import the helper modules beside them by their plain names."""
+"""Owns the fixture that the tests of the command line share."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from _line import Line
+from _command_line import Line
 
 
 @pytest.fixture

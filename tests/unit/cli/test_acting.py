@@ -15,7 +15,7 @@ from _canned_cluster import (
     identity,
     run,
 )
-from _line import Line
+from _command_line import Line
 
 from asyncsched import SchedulerError
 from asyncsched._records import NodeRecord, OrderAnswer
@@ -43,12 +43,12 @@ def test_maintenance(line: Line) -> None:
     assert line.json("maintenance", "status") == {"maintenance": None}
     line.width = 0
     assert line.out("maintenance", "on", "--why", "moving") == (
-        "MAINTENANCE, no tick starts, since 23:38:07 UTC (3 min) by bob@ops-2: moving the database; "
+        "MAINTENANCE, no tick starts, since 23:41:07 UTC (just now) by ann@ops-1: moving; "
         "`asyncsched maintenance off` ends it\n"
     )
     assert ("maintenance", True, "moving") in line.console.asked
     assert line.json("maintenance") == {
-        "maintenance": {"by": "bob@ops-2", "why": "moving the database", "at": "2026-11-28T23:38:07.000000Z"}
+        "maintenance": {"by": "ann@ops-1", "why": "moving", "at": "2026-11-28T23:41:07.000000Z"}
     }
     assert line.out("maintenance", "off") == "the cluster is not in maintenance\n"
     assert line.refused("maintenance", "maybe")[0] == 2
@@ -101,7 +101,9 @@ def test_waiting_ends_with_the_node(line: Line, nodes: tuple[NodeRecord, ...]) -
 
 
 def test_the_beginning_of_an_id_is_enough(line: Line) -> None:
-    assert line.out("cancel", "47", "--why", "stuck") == f"run {SYNCING.run_id} is asked to end on web-2\n"
+    assert (
+        line.out("cancel", SYNCING.run_id[:3], "--why", "stuck") == f"run {SYNCING.run_id} is asked to end on web-2\n"
+    )
     assert line.console.asked[-1] == ("cancel", SYNCING.run_id, "stuck")
     line.out("cancel", SYNCING.run_id.upper())
     assert line.console.asked[-1] == ("cancel", SYNCING.run_id, "")
@@ -115,9 +117,9 @@ def test_an_id_that_means_no_run_or_several(line: Line) -> None:
     assert line.refused("cancel", "")[0] == 1
     twins = (SYNCING, run("sync_orders", "web-2", "4", run_id=SYNCING.run_id[:10] + "0" * 22), CHECKING)
     line.console = CannedConsole(replace(STATE, nodes=(replace(STATE.nodes[0], active=twins),)))
-    code, said = line.refused("cancel", "47")
+    code, said = line.refused("cancel", SYNCING.run_id[:10])
     assert code == 1
-    assert said.startswith("'47' is the beginning of 2 runs' ids: 47c29e40b5")
+    assert said.startswith(f"'{SYNCING.run_id[:10]}' is the beginning of 2 runs' ids: {SYNCING.run_id[:10]}")
     assert said.endswith("; give more of it")
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from _line import Line
+from _command_line import Line
 from typer.testing import CliRunner
 
 from asyncsched.cli import _commands
@@ -60,7 +60,7 @@ def test_each_command_is_one_line_of_the_help(line: Line) -> None:
 
 @pytest.mark.parametrize(("given", "code"), [("list", 130), ("trigger daily_cleanup --wait", 130), ("watch", 0)])
 def test_ctrl_c_is_quiet(line: Line, given: str, code: int) -> None:
-    line.console.fails = KeyboardInterrupt()  # type: ignore[assignment]
+    line.is_interrupted = True
     result = line.give(*given.split())
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", "")
 

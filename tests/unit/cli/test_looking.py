@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from _canned_cluster import AWAY, EMPTY, FINDINGS, MAINTENANCE, NOW, PAUSE, STATE, CannedConsole
-from _line import Line
+from _canned_cluster import AWAY, EMPTY, FINDINGS, MAINTENANCE, NOW, PAUSE, STATE, CannedConsole, identity
+from _command_line import Line
 
 from asyncsched import SchedulerError
 
@@ -94,7 +94,8 @@ def test_history_tells_errors_and_trace_ids(line: Line) -> None:
     line.width = 0
     out = line.out("history", "invoice_mails")
     assert "failed   1 min 3 s  web-2" in out
-    assert "tick of 06:00:00 UTC, started 4.0 s late, attempt 3, run e7c29e40b5d1, trace 97c29e40b5d1f8a36999" in out
+    ids = f"run {identity('e')[:12]}, trace {identity('9')}"
+    assert f"tick of 06:00:00 UTC, started 4.0 s late, attempt 3, {ids}" in out
     assert "  SMTPServerDisconnected: Connection unexpectedly closed: timed out\n" in out
     assert "missed 4 ticks" in line.out("history", "sync_orders")
     assert "skipped: paused" in line.out("history", "price_import")

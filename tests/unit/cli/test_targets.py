@@ -7,7 +7,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
-from _line import Line
+from _command_line import Line
 
 from asyncsched import Scheduler
 from asyncsched.cli._exits import Exit, Refusal

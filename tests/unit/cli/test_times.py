@@ -80,6 +80,7 @@ def test_an_instant_is_folded_between_its_two_forms_only() -> None:
     words = both(NOW + timedelta(hours=30), NOW, UTC).split(" ")
     assert [word.replace(GLUE, " ") for word in words] == ["in 1 d 6 h", "(30 Nov 05:41:07 UTC)"]
     assert since(NOW - timedelta(minutes=52), NOW, UTC).replace(GLUE, " ") == "22:49:07 UTC (52 min)"
+    assert since(NOW - timedelta(seconds=0.9), NOW, UTC).replace(GLUE, " ") == "23:41:06 UTC (just now)"
 
 
 def test_instants_for_machines_sort_as_they_follow_each_other() -> None:

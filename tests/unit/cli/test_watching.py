@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from _canned_cluster import AWAY, MAINTENANCE, NOW, CannedConsole
-from _line import Line
+from _command_line import Line
 
 from asyncsched.cli._layout import Piece
 from asyncsched.cli._tables import View

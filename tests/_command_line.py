@@ -1,4 +1,4 @@
-"""Owns how these tests give command lines: in this process, at a fixed time, against a canned console."""
+"""Owns how tests give command lines: in this process, at a fixed time, against a canned console."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from _canned_cluster import NOW, CannedConsole
 from typer.testing import CliRunner
 
 from asyncsched.cli._app import app
+from asyncsched.cli._loading import load_scheduler
 from asyncsched.cli._target import Setting
 from asyncsched.testing import FakeClock
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from click.testing import Result
+
+    from asyncsched import Scheduler
 
 
 SHOWS_TIMES = {"list", "next", "preview", "history", "runs", "nodes", "locks", "why", "watch", "maintenance"}
@@ -31,8 +34,12 @@ class Line:
     width: int = 80
     more: dict[str, str] = field(default_factory=dict)
     """Variables besides."""
+    app: Scheduler | None = None
+    """What any ``--app`` is; ``None``: what it names."""
     step: float = 0.5
     """Seconds by which time moves on whenever a command waits."""
+    is_interrupted: bool = False
+    """Whether somebody presses Ctrl-C while a command runs."""
     targets: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def open_store(self, url: str, prefix: str, by: str | None) -> Any:
@@ -43,13 +50,22 @@ class Line:
         """Return what commands have from outside. Their waits are over at once: the clock moves on meanwhile."""
         clock = FakeClock(NOW)
 
+        def run(command: Coroutine[Any, Any, Any]) -> Any:
+            if self.is_interrupted:
+                command.close()
+                raise KeyboardInterrupt  # as asyncio.run does, once the command's task has been cancelled
+            return asyncio.run(moving(command))
+
         async def moving(command: Coroutine[Any, Any, Any]) -> Any:
             running = asyncio.ensure_future(command)
             while not running.done():
                 await clock.advance(self.step)
             return running.result()
 
-        return Setting(clock=clock, open_store=self.open_store, run=lambda command: asyncio.run(moving(command)))
+        def load(path: str) -> Scheduler:
+            return load_scheduler(path) if self.app is None else self.app
+
+        return Setting(clock=clock, load=load, open_store=self.open_store, run=run)
 
     def give(self, *arguments: str) -> Result:
         """Run one command line; a fault of the program is raised."""
