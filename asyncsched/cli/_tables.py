@@ -91,23 +91,23 @@ def banner(state: ClusterState, view: View) -> list[Piece]:
 
 
 def job_table(state: ClusterState, view: View, *, brief: bool = False) -> Table:
-    """Return the jobs: below each one its policies, its runs, and what is wrong with it. Brief: only the last of these,
-    and the jobs that have it first."""
+    """Return the jobs: below each one its policies, its runs, and what is wrong with it. Brief: in few lines, with only
+    the last of these, and the jobs that have it first."""
     rows = []
     for job in sorted(state.jobs, key=needs_a_look, reverse=True) if brief else state.jobs:
         told = [] if brief else list(_job_facts(job, view))
-        rows.append(Row(_job_cells(job, state, view), [*told, *_job_troubles(job, view)]))
+        rows.append(Row(_job_cells(job, state, view, brief=brief), [*told, *_job_troubles(job, view)]))
     return Table(
         ["JOB", "SCHEDULE", "NEXT", "LAST", "NODES"], rows, none="no jobs are known", right=frozenset({"NODES"})
     )
 
 
-def _job_cells(job: JobRecord, state: ClusterState, view: View) -> list[Piece]:
+def _job_cells(job: JobRecord, state: ClusterState, view: View, *, brief: bool) -> list[Piece]:
     nodes = str(len(job.definitions))
     return [
         Piece(one_line(job.job), "name"),
         Piece(_schedule(job)),
-        _next_cell(job, state, view),
+        _next_cell(job, state, view, brief=brief),
         _last_cell(job, view),
         Piece(nodes, "bad" if nodes == "0" else ""),
     ]
@@ -119,7 +119,7 @@ def _schedule(job: JobRecord) -> str:
     return one_line(job.definition.schedule) or "at the start"
 
 
-def _next_cell(job: JobRecord, state: ClusterState, view: View) -> Piece:
+def _next_cell(job: JobRecord, state: ClusterState, view: View, *, brief: bool) -> Piece:
     if job.next_fire_time is None:
         return Piece("never" if job.definition is not None else "", "dim")
     held = held_by(job, state)
@@ -127,7 +127,7 @@ def _next_cell(job: JobRecord, state: ClusterState, view: View) -> Piece:
         return Piece(f"held: {held}", "warn")
     if view.now - job.next_fire_time > timedelta(seconds=SILENT):
         return Piece(f"{glued('overdue ' + span((view.now - job.next_fire_time).total_seconds()))}", "bad")
-    return Piece(view.when(job.next_fire_time))
+    return Piece(glued(view.ago(job.next_fire_time)) if brief else view.when(job.next_fire_time))
 
 
 def _last_cell(job: JobRecord, view: View) -> Piece:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_in_a_pipe_there_is_one_snapshot_after_the_other(line: Line) -> None:
     out = line.out("watch", "--count", "1")
     assert out.startswith("23:41:07 UTC  3 nodes, 5 jobs, 2 runs in progress, 1 vanished, 1 failing, 1\npaused\n")
-    assert out.endswith("(23:42:00 UTC)         21 s ago\n\n")
+    assert out.endswith("in 53 s         succeeded 21 s ago        2\n\n")
     assert "\x1b" not in out
 
 
