@@ -45,6 +45,7 @@ SKIP_LEVELS = {
 RUN_LEVELS = {Outcome.CANCELLED: logging.WARNING}
 """Levels of the line that ends a run. Of one that ended well it is INFO; every other outcome is an error."""
 _SUCCEEDED = Outcome.SUCCEEDED
+_TICK = ClaimKind.TICK
 
 
 class Ledger:
@@ -99,14 +100,19 @@ class Ledger:
         else:
             self._count(state, outcome)
             level = RUN_LEVELS.get(outcome, logging.ERROR)
-        if state.kept is not None and self.recorder is not None:
-            self.recorder.ended(state, run)
         if self._logger.logger.isEnabledFor(level):
             self._log_end(run, level)
         if self._bus.is_heard and self._bus.wants(events.RunEnded):
             self._bus.emit(
                 events.RunEnded(**self._of_run(run), outcome=outcome, duration=run.duration, errors=run.errors)
             )
+        kept = state.kept
+        if kept is not None:
+            ids = run._run_id or run._trace_id  # noqa: SLF001 - as they are: on this path none are made
+            if ids is None and outcome is _SUCCEEDED and run.side is None and run.kind is _TICK:
+                kept.append((run.fire_us, run.started_us, run.duration))
+            elif self.recorder is not None:
+                self.recorder.ended(state, run)
 
     def _log_end(self, run: Run, level: int) -> None:
         error = run.errors[-1] if run.errors else None

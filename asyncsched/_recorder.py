@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from itertools import islice
+from collections import deque
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from asyncsched import _record_texts as texts
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MOST_JOBS = 10_000
 """Jobs of which something is recorded: the first that a scheduler has."""
 MOST_KEPT = 20_000
-"""Endings that wait for a board, of all jobs; each job has its share of them, at least ``LEAST_KEPT``."""
+"""Endings that wait for a board, of all jobs; the newest ones of each job, at least ``LEAST_KEPT``."""
 LEAST_KEPT = 2
 MOST_AT_ONCE = 2_000
 """Endings in one posting to a store that is not in this process; the others follow with the next ones."""
@@ -82,18 +83,19 @@ class Recorder:
         self._host = socket.gethostname()
         self._catalogue = Catalogue(clock)
         self._states: dict[str, JobState] = {}
-        self._fresh: list[JobState] = []
-        """Jobs of which endings are kept, each once."""
+        self._leaving: dict[JobState, None] = {}
+        """Jobs that were removed, and whose last endings are still to come, or to be collected."""
         self._share = history
-        self._trim_at = 2 * history
         self._outgoing: dict[str, list[str]] = {}
         """Endings that a board has collected and not written down yet, as far as is known."""
         self._successes: dict[str, int] = {}
         self._told: dict[str, int] = {}
         """Fire times that are written down."""
         self._telling: dict[str, int] = {}
-        self._dropped = 0
-        self._resting: dict[str, SkipReason] = {}
+        self._has_dropped = False
+        self._resting: dict[str, tuple[SkipReason, int]] = {}
+        """Jobs whose newest ending is a skip for which they rest, and how many good ends they had then."""
+        self._begin_at = 0
 
     # What the engine tells
 
@@ -102,10 +104,12 @@ class Recorder:
         if len(self._states) >= MOST_JOBS:
             return
         self._states[state.name] = state
-        state.kept = []
+        state.kept = deque(maxlen=self._share)
         self._catalogue.add(state)
-        self._share = max(LEAST_KEPT, min(self._history, MOST_KEPT // len(self._states)))
-        self._trim_at = 2 * self._share
+        if self._share > LEAST_KEPT and self._share * len(self._states) > MOST_KEPT:
+            self._share = max(LEAST_KEPT, self._share // 2)
+            for each in self._states.values():
+                each.kept = deque(each.kept or (), maxlen=self._share)
 
     def retire(self, state: JobState) -> None:
         """Report a job no more; how its runs in progress end is recorded still."""
@@ -113,13 +117,13 @@ class Recorder:
         if self._states.pop(state.name, None) is not None:
             self._catalogue.remove(state.name)
             self._told.pop(state.name, None)
+            self._leaving[state] = None
 
     def ended(self, state: JobState, run: Run) -> None:
         """Record the end of a run, which is of a job that is recorded."""
-        if self._resting:
-            self._resting.pop(state.name, None)
-        if run.outcome is _SUCCEEDED and run.is_bare:
-            self._keep(state, (run.fire_us, run.started_us, run.duration))
+        self._resting.pop(state.name, None)
+        if run.outcome is _SUCCEEDED and run.side is None and run.kind is ClaimKind.TICK:
+            self._keep(state, (run.fire_us, run.started_us, run.duration, *run.ids, run.attempt, run.fence))
         else:
             self._keep(state, self._all_of(run))
 
@@ -127,17 +131,18 @@ class Recorder:
         self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind, run: Run | None = None
     ) -> None:
         """Record that a tick, or what was asked for, did not run here; ``run``: the one that it would have been."""
-        if state.kept is not None and not (kind is ClaimKind.TICK and self._rests(state.name, reason)):
+        if state.kept is not None and not (kind is ClaimKind.TICK and self._rests(state, reason)):
             what: dict[str, str | float] = {} if run is None else self._ids_of(run)
             what |= {"at_us": self._now_us(), "outcome": Outcome.SKIPPED.value, "reason": reason.value}
             self._keep(state, {**what, "fire_us": fire_us, **_kind(kind)})
 
-    def _rests(self, job: str, reason: SkipReason) -> bool:
+    def _rests(self, state: JobState, reason: SkipReason) -> bool:
         """Return whether a skipped tick is one more in a row for which the job rests. Only the first one is recorded: a
         job that is paused for long must not lose its history to that."""
-        if reason not in RESTS or self._resting.get(job) is reason:
+        rests = (reason, state.succeeded)
+        if reason not in RESTS or self._resting.get(state.name) == rests:
             return reason in RESTS
-        self._resting[job] = reason
+        self._resting[state.name] = rests
         return False
 
     def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
@@ -147,14 +152,8 @@ class Recorder:
             self._keep(state, {**what, "fire_us": first_us, "last_us": last_us, "count": count})
 
     def _keep(self, state: JobState, what: Kept) -> None:
-        kept = state.kept
-        assert kept is not None
-        if not kept:
-            self._fresh.append(state)
-        kept.append(what)
-        if len(kept) > self._trim_at:
-            self._drop(len(kept) - self._share)
-            del kept[: -self._share]
+        if state.kept is not None:
+            state.kept.append(what)
 
     def _all_of(self, run: Run) -> dict[str, str | float]:
         assert run.outcome is not None
@@ -169,11 +168,11 @@ class Recorder:
         run_id, trace_id = run.ids
         return {"run_id": run_id, "trace_id": texts.clean(trace_id, texts.LONGEST_ID), "by": _by(run)}
 
-    def _drop(self, number: int) -> None:
-        """Count endings that nobody will see; kept for no board that reads them, they are no loss."""
-        if not self._is_near and not self._dropped:
+    def _say_dropped(self) -> None:
+        """Say, once, that a job ends more often than the store is told of, so that some endings are not seen."""
+        if not self._has_dropped:
+            self._has_dropped = True
             self._logger.debug("not all endings are written down: there are more of them than the store is told of")
-        self._dropped += number
 
     # What a board collects
 
@@ -203,25 +202,39 @@ class Recorder:
             self._on_orders(orders)
 
     def _take_endings(self) -> None:
-        left = float("inf") if self._is_near else MOST_AT_ONCE - sum(map(len, self._outgoing.values()))
-        taken = 0
-        for state in self._fresh:
+        waiting = [state for state in chain(self._leaving, self._states.values()) if state.kept]
+        left = len(waiting) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, self._outgoing.values()))
+        begin_at = self._begin_at % len(waiting) if waiting else 0  # so that each has its turn if there are too many
+        for state in waiting[begin_at:] + waiting[:begin_at]:
             if left <= 0:
                 break
-            kept, state.kept = state.kept or [], []
+            kept = tuple(state.kept or ())
             self._outgoing.setdefault(state.name, []).extend(self._text(state.name, each) for each in kept)
+            if state.kept is not None:
+                if len(kept) == state.kept.maxlen and not self._is_near:
+                    self._say_dropped()
+                state.kept.clear()
             left -= len(kept)
-            taken += 1
-        del self._fresh[:taken]
+            self._begin_at += 1
+        self._leaving = {state: None for state in self._leaving if state.active or state.kept}
 
     def _text(self, job: str, what: Kept) -> str:
         node = self._engine.node
         if isinstance(what, tuple):
-            fire_us, started_us, duration = what
-            at_us = started_us + round(duration * 1e6)
-            self._successes[job] = at_us
+            fire_us, started_us, duration = what[:3]
+            run_id, trace_id, attempt, fence = what[3:] or ("", "", 1, 0)
+            self._successes[job] = at_us = started_us + round(duration * 1e6)
             return texts.ending_text(
-                at_us, node, _SUCCEEDED.value, fire_us, started_us=started_us, duration=round(duration, 6)
+                at_us,
+                node,
+                _SUCCEEDED.value,
+                fire_us,
+                started_us=started_us,
+                duration=round(duration, 6),
+                run_id=run_id,
+                trace_id=texts.clean(trace_id, texts.LONGEST_ID),
+                attempt=attempt if attempt > 1 else 0,
+                fence=fence,
             )
         if what["outcome"] == _SUCCEEDED:
             self._successes[job] = int(what["at_us"])
