@@ -23,6 +23,7 @@ from asyncsched._records import (
     OrderAnswer,
 )
 from asyncsched._why import explain
+from asyncsched.stores import _findings as findings
 
 NOW = datetime(2026, 11, 28, 23, 41, 7, tzinfo=UTC)
 JOBS = ("daily_cleanup", "health_check", "invoice_mails", "price_import", "sync_orders")
@@ -234,16 +235,13 @@ LOCKS = (
     ),
 )  # fmt: skip
 FINDINGS = (
-    Finding(level="ok", what="the store answers, in 0.4 ms", advice=""),
-    Finding(
-        level="warning",
-        what="node web-2: its clock is 2.4 s ahead of the store's",
-        advice="let it follow a time server",
-    ),
-    Finding(
-        level="error",
-        what="maxmemory-policy is allkeys-lru: locks may be evicted, and runs may overlap",
-        advice="set it to noeviction, or give asyncsched a Redis of its own",
+    findings.latency("redis://db:6379/0", [0.0004]),
+    findings.skew("redis://db:6379/0", 0.003),
+    findings.ok("Redis 7.2.5"),
+    findings.warning("the way to db:6379 is not encrypted", "Use rediss:// wherever others can read the network."),
+    findings.error(
+        "rights: the user may not run SCRIPT LOAD",
+        "Give it the rights of the ACL line in docs/cluster.md, on keys with this prefix.",
     ),
 )
 

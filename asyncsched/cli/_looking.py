@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -23,16 +24,18 @@ ALL_KEPT = 10_000
 
 
 @command("list")
-async def list_jobs(desk: Desk) -> None:
+async def list_jobs(desk: Desk, job: OptionalJob = None) -> None:
     """List the jobs, and what is wrong with them.
 
-    Schedule, policies, next fire time, last outcome, number of nodes; who has paused one, and why; what differs.
+    Of all, or of one: schedule, policies, next fire time, last outcome, number of nodes; who has paused one, and why;
+    what differs.
     """
     async with desk.console() as console:
         state = await console.state()
     view = desk.view(state.taken_at)
     head = [*banner(state, view), Piece(summary(state), "dim")]
-    desk.answer([job_shape(job) for job in state.jobs], [*head, job_table(state, view)])
+    shown = state if job is None else replace(state, jobs=(known_job(state, job),))
+    desk.answer([job_shape(one) for one in shown.jobs], [*head, job_table(shown, view)])
 
 
 @command("next")
@@ -137,7 +140,7 @@ async def why(
 async def doctor(desk: Desk) -> int:
     """Look for what is wrong or unsafe, and say what to do.
 
-    The set-up of the store, and the nodes. Exit code 4: something is wrong.
+    It is the set-up of the store that is looked at. Exit code 4: something is wrong.
     """
     async with desk.console() as console:
         findings = await console.check()

@@ -26,6 +26,11 @@ def test_a_job_is_listed_with_all_that_is_to_be_known(line: Line) -> None:
     assert "3 nodes, 5 jobs, 2 runs in progress, 1 vanished, 1 failing, 1 paused\n" in out
 
 
+def test_one_job_is_listed_alone(line: Line) -> None:
+    assert [job["job"] for job in line.json("list", "sync_orders")] == ["sync_orders"]
+    assert "invoice_mails" not in line.out("list", "sync_orders")
+
+
 def test_a_pause_of_which_nobody_has_said_anything(line: Line) -> None:
     paused = replace(STATE.jobs[0], paused=replace(PAUSE, by="", why="", at=None))
     line.console = CannedConsole(replace(STATE, jobs=(paused,)))
@@ -117,14 +122,14 @@ def test_why_a_tick_did_not_run(line: Line) -> None:
     assert told["endings"][0]["late_by"] == 4.0
 
 
-@pytest.mark.parametrize(("findings", "code"), [(FINDINGS, 4), (FINDINGS[:2], 0), ((), 0)])
+@pytest.mark.parametrize(("findings", "code"), [(FINDINGS, 4), (FINDINGS[:4], 0), ((), 0)])
 def test_the_doctors_exit_code_is_for_errors_only(line: Line, findings: tuple[object, ...], code: int) -> None:
     line.console.findings = findings  # type: ignore[assignment]
     assert line.give("doctor").exit_code == code
     assert line.give("doctor", "--json").exit_code == code
 
 
-@pytest.mark.parametrize("command", ["history", "locks", "why", "pause", "resume", "trigger"])
+@pytest.mark.parametrize("command", ["list", "history", "locks", "why", "pause", "resume", "trigger"])
 def test_an_unknown_job_is_named_with_its_near_miss(line: Line, command: str) -> None:
     code, said = line.refused(command, "sync_order")
     assert code == 1
