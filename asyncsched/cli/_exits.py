@@ -27,6 +27,14 @@ class Exit(IntEnum):
     """Whoever read the output has closed it, as ``head`` does."""
 
 
+ADVICE = (
+    (("NoPermission", "NOPERM"), "this user needs the rights that docs/cluster.md lists"),
+    (("Authentication", "NOAUTH", "WRONGPASS"), "look at the user and the password in the URL"),
+    (("",), "is it up, and may this host reach it?"),
+)
+"""What to do about a store that does not do what it is asked, by words of its error; the first that fits."""
+
+
 class Refusal(Exception):  # noqa: N818 - it is how a command ends, not a fault of the program
     """Ends a command with one line, and a code."""
 
@@ -41,7 +49,10 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, StoreUnavailableError):
-        return Refusal(f"{one_line(str(error))}; is it up, and may this host reach it?", Exit.STORE)
+        said = one_line(str(error)).rstrip(".")
+        return Refusal(
+            f"{said}; {next(what for words, what in ADVICE if any(word in said for word in words))}", Exit.STORE
+        )
     if isinstance(error, UnknownJobError):
         return Refusal(f"{one_line(str(error))}; `asyncsched list` has the names")
     if isinstance(error, SchedulerError):

@@ -151,6 +151,7 @@ def test_a_redis_that_is_away_is_one_line(words: str) -> None:
     code, out, err = ended(*words.split(), "--url", "redis://ann:secret@127.0.0.1:1/0")
     assert (code, out) == (3, "")
     assert err.startswith("asyncsched: ")
+    assert err.endswith("is it up, and may this host reach it?\n")
     assert err.count("\n") == 1
     assert "secret" not in err
 
@@ -159,7 +160,9 @@ def test_a_redis_that_is_away_is_one_line(words: str) -> None:
 def test_a_right_that_is_missing_is_one_line(make_redis_server: Callable[..., RedisServer]) -> None:
     server = make_redis_server()
     server.command("ACL", "SETUSER", "ann", "on", ">secret", "~*", "+ping", "+hello", "+client", "+select", "+info")
-    code, out, err = ended("list", "--url", f"redis://ann:secret@127.0.0.1:{server.port}/0")
-    assert (code, out) == (3, "")
-    assert err.count("\n") == 1
-    assert "secret" not in err
+    for password, advice in (("secret", "needs the rights that docs/cluster.md lists"), ("wrong", "look at the user")):
+        code, out, err = ended("list", "--url", f"redis://ann:{password}@127.0.0.1:{server.port}/0")
+        assert (code, out) == (3, "")
+        assert advice in err
+        assert err.count("\n") == 1
+        assert password not in err
