@@ -225,7 +225,7 @@ def test_every_module_is_in_the_architecture() -> None:
     modules = {path.stem for path in (ROOT / "asyncsched").glob("*.py")} - {"__init__"}
     parts = {
         f"{package}.{path.stem}"
-        for package in ("contrib", "dashboard", "stores", "testing")
+        for package in ("cli", "contrib", "dashboard", "stores", "testing")
         for path in (ROOT / "asyncsched" / package).glob("*.py")
         if path.stem != "__init__"
     }

@@ -66,6 +66,7 @@ LAYERS = [
     ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells
     ["__init__", "testing", "contrib", "dashboard"],
+    ["cli", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 PURE = ["triggers", "_timeline", "_misfire"]
