@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +23,10 @@ Tally = Counter[Outcome | SkipReason | str]
 """How ticks and runs ended: an outcome, a reason of a skip, or ``MISSED``."""
 
 MISSED = "missed"
+
+Kept = tuple[int, int, float] | tuple[int, int, float, str, str, int, int] | dict[str, str | float]
+"""How a tick ended: of a run that ended well, its fire time, start and duration, and, if it has them, its ids, attempt
+and fence; of all else, by name, what there is to tell."""
 
 _NOTHING_WATCHED = cast("dict[int, Timer | None]", MappingProxyType({}))
 
@@ -51,6 +55,7 @@ class JobState:
         terms: what all its claims have in common.
         retired: the job was removed.
         last_outcome: of the run that ended last.
+        kept: how its ticks have ended lately, until the recorder takes it; ``None``: nothing of the job is recorded.
         succeeded, elsewhere: how many runs ended well, and how many ticks another node had: nearly all end so. What
             else there is to count stands in ``others``.
         watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
@@ -71,6 +76,7 @@ class JobState:
         "handler",
         "invoke",
         "job",
+        "kept",
         "last_outcome",
         "last_us",
         "name",
@@ -109,6 +115,7 @@ class JobState:
         self.retired = False
         self.active = self.succeeded = self.elsewhere = 0
         self.last_outcome: Outcome | None = None
+        self.kept: deque[Kept] | None = None
         self.others: Tally | None = None
         self.watched: dict[int, Timer | None] = {} if job.is_guarded else _NOTHING_WATCHED
 

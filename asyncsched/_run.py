@@ -283,6 +283,11 @@ class Run(RunContext):
             self._ended.set()
 
     @property
+    def ids(self) -> tuple[str, str]:
+        """The run's id and its trace id, as far as somebody has asked for them; empty: nobody has."""
+        return self._run_id or "", self._trace_id or ""
+
+    @property
     def origin(self) -> Origin:
         """What the run shares with the others of its scheduler."""
         return self._origin

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
+    from asyncsched._records import BoardText, Finding, LockRecord, Posting
     from asyncsched._run import Run, RunContext
 
 
@@ -174,4 +175,77 @@ class Attendance(Protocol):
 
     async def leave(self) -> None:
         """Be there no more, as far as the store can be told. Never raises."""
+        ...
+
+
+class Reporter(Protocol):
+    """What a running scheduler has to say of itself, for a board to write down."""
+
+    def collect(self) -> Posting:
+        """Return what is to be written down now. Called again before ``posted``, it has the same endings in it.
+
+        Raises:
+            StoreUnavailableError: it cannot be reached, and is left alone until the next time.
+        """
+        ...
+
+    def posted(self, orders: Sequence[str]) -> None:
+        """Hear that what was collected last is written down, and which orders are open: JSON texts, its own and
+        others', the same ones again until somebody takes them."""
+        ...
+
+
+class Board(Protocol):
+    """Where a cluster keeps what people want to know of it: who is there, how ticks ended, what was asked for.
+
+    A store may have one as its attribute ``board``. No decision about a tick rests on it: what goes wrong with it never
+    fails or delays a claim, a lease or a refresh. Every waiting method is bounded in time and raises
+    ``StoreUnavailableError`` when it has no answer. All texts are JSON to those who write and read them, and nothing
+    but texts here.
+    """
+
+    def attach(self, reporter: Reporter) -> Callable[[], Awaitable[None]]:
+        """Write down what ``reporter`` collects, within each ``refresh`` of the store from now on; a store in this
+        process does so when it is read. Never raises.
+
+        Returns:
+            A function that does so once more, as far as that can be, and then removes the node's report. Never raises.
+        """
+        ...
+
+    async def read(self) -> BoardText:
+        """Return all that is written down, but for endings."""
+        ...
+
+    async def history(self, jobs: Sequence[str], most: int) -> Mapping[str, Sequence[str]]:
+        """Return the newest endings of each of ``jobs``, at most ``most`` of each: those first that
+        were written down last."""
+        ...
+
+    async def set_note(self, job: str, text: str | None) -> None:
+        """Note who has paused a job, or ``*``, and why; ``None``: forget that."""
+        ...
+
+    async def place_order(self, order_id: str, text: str) -> None:
+        """Let every node hear of an order, within its next refresh, until somebody takes it; 60 s at most."""
+        ...
+
+    async def take_order(self, order_id: str) -> bool:
+        """Remove an order; ``True`` for exactly one caller, who may carry it out. So it is withdrawn, too."""
+        ...
+
+    async def answer_order(self, order_id: str, text: str) -> None:
+        """Keep what became of an order, for 60 s."""
+        ...
+
+    async def answer_to(self, order_id: str) -> str | None:
+        """Return what became of an order; ``None``: nothing is known yet."""
+        ...
+
+    async def locks(self, jobs: Sequence[str]) -> Sequence[LockRecord]:
+        """Return the locks and records of these jobs, as they stand."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Look at the set-up of the store, and return what there is to say of it: what is well, too."""
         ...

@@ -97,3 +97,14 @@ ensure_redis_server() {
 Install it yourself:  apt-get install redis-server  |  dnf install redis  |  brew install redis
 or leave its tests out:  scripts/test -m 'not redis'"
 }
+
+# The dashboard is tested in a browser. Where none can be installed, these tests are skipped, and say so.
+ensure_chromium() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null && return
+    done
+    apt_install chromium && command -v chromium >/dev/null && return
+    printf '%s\n' "There is no Chromium, and it could not be installed from here: the tests of the dashboard in a browser are skipped.
+Install it yourself:  apt-get install chromium  |  dnf install chromium  |  brew install --cask chromium" >&2
+}

@@ -25,7 +25,7 @@ import yaml
 from _pages import BY_NAME, PAGES, ROOT, code
 
 import asyncsched
-from asyncsched import Health, Job, Run, RunContext, Scheduler, Snapshot, events, testing, triggers
+from asyncsched import Health, Job, Run, RunContext, Scheduler, Snapshot, console, events, testing, triggers
 from asyncsched._groups import Group
 from asyncsched._preview import FireTime
 from asyncsched._snapshot import JobSnapshot, RunSnapshot
@@ -134,7 +134,7 @@ def own_names(kind: type) -> set[str]:
 
 def test_every_public_name_is_in_the_reference() -> None:
     prose = BY_NAME["docs/reference.md"].text
-    public = {*asyncsched.__all__, *events.__all__, *triggers.__all__, *testing.__all__}
+    public = {*asyncsched.__all__, *console.__all__, *events.__all__, *triggers.__all__, *testing.__all__}
     missing = {name for name in public if not re.search(rf"\b{name}\b", prose)}
     assert missing - set(events.__all__) == set()
     assert set(events.__all__) <= set(re.findall(r"\w+", BY_NAME["docs/events.md"].text))
@@ -143,7 +143,9 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_every_public_name_is_in_the_api_reference() -> None:
     named = set(re.findall(r"^::: (\S+)$", BY_NAME["docs/api.md"].text, re.MULTILINE))
     public = {
-        f"{module.__name__}.{name}" for module in (asyncsched, events, triggers, testing) for name in module.__all__
+        f"{module.__name__}.{name}"
+        for module in (asyncsched, console, events, triggers, testing)
+        for name in module.__all__
     }
     assert public <= named
     for name in named:
@@ -203,6 +205,7 @@ RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the ot
         (RunSnapshot, own_names(RunSnapshot)),
         (FireTime, own_names(FireTime)),
         (Group, own_names(Group)),
+        *((getattr(console, name), own_names(getattr(console, name))) for name in console.__all__),
         (testing.FakeClock, own_names(testing.FakeClock) - OF_THE_DRIVE),
         (testing.Cluster, own_names(testing.Cluster)),
         (testing.Node, own_names(testing.Node) - {"check_alive", "end"}),  # those are the cluster's
@@ -222,7 +225,7 @@ def test_every_module_is_in_the_architecture() -> None:
     modules = {path.stem for path in (ROOT / "asyncsched").glob("*.py")} - {"__init__"}
     parts = {
         f"{package}.{path.stem}"
-        for package in ("contrib", "stores", "testing")
+        for package in ("cli", "contrib", "dashboard", "stores", "testing")
         for path in (ROOT / "asyncsched" / package).glob("*.py")
         if path.stem != "__init__"
     }
@@ -298,6 +301,7 @@ def source_lines() -> set[tuple[str, str]]:
 
 
 LEVELS = {
+    "debug": "DEBUG",
     "info": "INFO",
     "warning": "WARNING",
     "error": "ERROR",
@@ -411,10 +415,17 @@ async def test_log_lines_of_a_busy_day_are_as_documented(caplog: pytest.LogCaptu
 async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: str) -> None:
     from redis.asyncio import Redis
 
+    from asyncsched.stores.redis import RedisStore
+
     async def work() -> None:
         await asyncio.Event().wait()
 
-    scheduler = Scheduler(redis_url, prefix="shop:", shutdown_timeout=0)
+    async def end() -> None:
+        pass
+
+    store = RedisStore(redis_url, prefix="shop:")
+    scheduler = Scheduler(store, shutdown_timeout=0)
+    scheduler.add_job("ends", end).per_seconds(0.1)
     scheduler.add_job("now", work).immediate().on_one_server()
     scheduler.add_job("in_turn", work).per_hours(24).on_one_server()
     scheduler.add_job("tick", work).per_seconds(0.1).on_one_server().without_overlapping().rerun_on_crash()
@@ -424,11 +435,18 @@ async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: st
             while len(scheduler.snapshot().active) < 4:
                 await asyncio.sleep(0.02)
             await scheduler.pause("now")
+            await store.board.set_note("now", "{}")
+            await store.board.place_order("o1", "{}")
+            await store.board.answer_order("o1", "{}")
+            while not await redis.exists("shop:schedule:jobs:successes"):
+                await asyncio.sleep(0.02)
             kinds = {key: await redis.type(key) for key in await redis.keys("*")}
         kinds |= {key: await redis.type(key) for key in await redis.keys("*")}  # with what the stop has handed over
     kinds = {re.sub(r":run:\d+$", ":run:<tick>", key): kind for key, kind in kinds.items()}
     kinds = {re.sub(r":overlap:\d+$", ":overlap:<slot>", key): kind for key, kind in kinds.items()}
-    found = {re.sub(r"(:job(Lock)?):\w+", r"\1:<job_name>", key).replace("shop:", "<prefix>") for key in kinds}
+    kinds = {re.sub(r":(catalogue):\w+$", r":\1:<digest>", key): kind for key, kind in kinds.items()}
+    kinds = {re.sub(r":answer:\w+$", ":answer:<order>", key): kind for key, kind in kinds.items()}
+    found = {re.sub(r"(:job(Lock|History)?):\w+", r"\1:<job_name>", key).replace("shop:", "<prefix>") for key in kinds}
     documented = BY_NAME["docs/cluster.md"].table("key", "type", "value", "time to live")
     assert {code(row["key"])[0] for row in documented} == found
     assert {row["type"] for row in documented} == set(kinds.values())

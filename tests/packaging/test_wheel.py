@@ -36,6 +36,13 @@ async def main():
 asyncio.run(main())
 """
 
+WITHOUT_EXTRA = """
+try:
+    import asyncsched.dashboard
+except ValueError as error:
+    print(error)
+"""
+
 
 def run(*arguments: object, cwd: Path) -> str:
     # Without the checkout on any path: what runs must come from the wheel.
@@ -64,11 +71,12 @@ def test_contents(wheel: Path) -> None:
         str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".lua", ".typed")
+        if path.is_file() and path.suffix in (".py", ".lua", ".typed", ".html", ".css", ".js", ".svg")
     }
     assert shipped == in_checkout
     assert "asyncsched/py.typed" in shipped
     assert {name for name in shipped if name.endswith(".lua")}, "the Redis store needs its scripts"
+    assert {"asyncsched/dashboard/templates/parts.html", "asyncsched/dashboard/static/dashboard.js"} <= shipped
     assert {name.split("/")[0] for name in names} == {*PACKAGES, metadata_folder(names)}, "nothing but the packages"
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "License-Expression: MIT" in metadata
@@ -86,5 +94,7 @@ def test_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     run(python, *PIP, "install", wheel, cwd=tmp_path)
     told = run(python, "-W", "error", "-c", PROGRAM, cwd=tmp_path)
     assert told.startswith(f"ran from {environment}"), told
+    refused = run(python, "-c", WITHOUT_EXTRA, cwd=tmp_path)
+    assert "pip install 'asyncsched[dashboard]'" in refused
     installed = run(python, *PIP, "list", "--format", "freeze", cwd=tmp_path).lower()
     assert not any(name in installed for name in ("fakeredis", "fastapi", "pytest")), "only what is needed"

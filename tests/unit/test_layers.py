@@ -29,6 +29,8 @@ LAYERS = [
         "_seeds",
         "_extras",
         "_progress",
+        "_records",
+        "_record_texts",
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
@@ -45,6 +47,7 @@ LAYERS = [
     [
         "_events",
         "_terms",
+        "_notes",
         "_job_state",
         "_accounting",
         "_outage",
@@ -60,7 +63,9 @@ LAYERS = [
         "_monitors",
     ],
     ["_recovery", "_catch_up", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
+    ["_catalogue", "_orders", "_recorder"],
     # facade
+    ["_schedule_texts", "_cluster_view", "_why_words", "_why", "console", "_recording"],
     [
         "_registry",
         "_groups",
@@ -73,7 +78,8 @@ LAYERS = [
         "_scheduler",
     ],
     # shells
-    ["__init__", "testing", "contrib"],
+    ["__init__", "testing", "contrib", "dashboard"],
+    ["cli", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 PURE = ["triggers", "_timeline", "_misfire"]
