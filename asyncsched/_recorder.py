@@ -185,9 +185,9 @@ class Recorder:
             node=self._engine.node,
             report=self._report(),
             catalogue=self._catalogue.due(),
-            fire_times=self._telling,
-            endings=self._outgoing,
-            successes=self._successes,
+            fire_times=dict(self._telling),
+            endings={job: tuple(endings) for job, endings in self._outgoing.items()},
+            successes=dict(self._successes),
             history=self._history,
             history_for=self._history_for,
         )

@@ -47,7 +47,7 @@ class MemoryBoard:
         self._answers: dict[str, tuple[str, float]] = {}
 
     def attach(self, reporter: Reporter) -> Callable[[], Awaitable[None]]:
-        """Ask ``reporter`` whenever somebody looks, and now; return what ends that."""
+        """Ask ``reporter`` whenever somebody looks; return what ends that."""
         self._reporters.append(reporter)
 
         async def detach() -> None:

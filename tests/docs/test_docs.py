@@ -25,7 +25,7 @@ import yaml
 from _pages import BY_NAME, PAGES, ROOT, code
 
 import asyncsched
-from asyncsched import Health, Job, Run, RunContext, Scheduler, Snapshot, events, testing, triggers
+from asyncsched import Health, Job, Run, RunContext, Scheduler, Snapshot, console, events, testing, triggers
 from asyncsched._groups import Group
 from asyncsched._preview import FireTime
 from asyncsched._snapshot import JobSnapshot, RunSnapshot
@@ -134,7 +134,7 @@ def own_names(kind: type) -> set[str]:
 
 def test_every_public_name_is_in_the_reference() -> None:
     prose = BY_NAME["docs/reference.md"].text
-    public = {*asyncsched.__all__, *events.__all__, *triggers.__all__, *testing.__all__}
+    public = {*asyncsched.__all__, *console.__all__, *events.__all__, *triggers.__all__, *testing.__all__}
     missing = {name for name in public if not re.search(rf"\b{name}\b", prose)}
     assert missing - set(events.__all__) == set()
     assert set(events.__all__) <= set(re.findall(r"\w+", BY_NAME["docs/events.md"].text))
@@ -143,7 +143,9 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_every_public_name_is_in_the_api_reference() -> None:
     named = set(re.findall(r"^::: (\S+)$", BY_NAME["docs/api.md"].text, re.MULTILINE))
     public = {
-        f"{module.__name__}.{name}" for module in (asyncsched, events, triggers, testing) for name in module.__all__
+        f"{module.__name__}.{name}"
+        for module in (asyncsched, console, events, triggers, testing)
+        for name in module.__all__
     }
     assert public <= named
     for name in named:
@@ -203,6 +205,7 @@ RUN = {"kind", "outcome", "skip_reason", "errors", "duration", "wait"}  # the ot
         (RunSnapshot, own_names(RunSnapshot)),
         (FireTime, own_names(FireTime)),
         (Group, own_names(Group)),
+        *((getattr(console, name), own_names(getattr(console, name))) for name in console.__all__),
         (testing.FakeClock, own_names(testing.FakeClock) - OF_THE_DRIVE),
         (testing.Cluster, own_names(testing.Cluster)),
         (testing.Node, own_names(testing.Node) - {"check_alive", "end"}),  # those are the cluster's
@@ -298,6 +301,7 @@ def source_lines() -> set[tuple[str, str]]:
 
 
 LEVELS = {
+    "debug": "DEBUG",
     "info": "INFO",
     "warning": "WARNING",
     "error": "ERROR",
