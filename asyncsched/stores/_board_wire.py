@@ -171,8 +171,7 @@ def _chunks(endings: Iterable[tuple[str, Sequence[str]]]) -> Iterator[Sequence[t
             chunk[-1][1].append(text)
             count += 1
             size += len(text)
-    if chunk:
-        yield chunk
+    yield chunk
 
 
 def _groups(values: Mapping[str, _Value]) -> Iterator[dict[str, _Value]]:

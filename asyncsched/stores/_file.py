@@ -94,7 +94,7 @@ def _make(path: Path, build: Callable[[Path], object]) -> None:
             os.link(new, path)
     finally:
         os.unlink(new)
-    if _is_posix():
+    if is_posix():
         _make_last(path.parent)
 
 
@@ -112,7 +112,7 @@ def _check_folder(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise UnusableFileError(f"{folder} is no folder")
     # Not a warning: whoever may rename in it can hand the scheduler a file of their own, at any time.
-    if _is_posix() and found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+    if is_posix() and found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise UnusableFileError(f"everybody may replace files in {folder} (mode {stat.S_IMODE(found.st_mode):o})")
 
 
@@ -122,7 +122,7 @@ def _check_file(path: Path) -> None:
         raise UnusableFileError(f"{path} is no plain file (a symbolic link is none)")
     if not os.access(path, os.R_OK | os.W_OK):
         raise UnusableFileError(f"this user may not read and write {path} (mode {stat.S_IMODE(found.st_mode):o})")
-    if not _is_posix():
+    if not is_posix():
         return
     if found.st_mode & stat.S_IWOTH:
         raise UnusableFileError(f"everybody may write {path} (mode {stat.S_IMODE(found.st_mode):o})")
@@ -130,7 +130,8 @@ def _check_file(path: Path) -> None:
         raise UnusableFileError(f"{path} belongs to neither this user, nor its folder's owner, nor root")
 
 
-def _is_posix() -> bool:
+def is_posix() -> bool:
+    """Return whether modes and owners of files mean something here."""
     return os.name == "posix"  # elsewhere the bits of a mode say nothing of others
 
 

@@ -212,13 +212,14 @@ class RedisBoard:
                   for start in range(0, len(batch), LOCKS_AT_ONCE)]  # fmt: skip
         calls = [_lock_records.call(self._keys, group) for _, group in groups]
         replies, _ = await server.run(_scripts.LOCKS, calls, asking=asking)
-        outcomes: list[list[Sequence[LockRecord]] | Exception] = [[] for _ in batches]
-        for (nth, group), reply in zip(groups, replies, strict=True):
-            if isinstance(reply, Exception):
-                outcomes[nth] = reply
-            elif isinstance(so_far := outcomes[nth], list):
-                so_far += _lock_records.of_reply(reply, group)
-        return outcomes
+        found = [
+            reply if isinstance(reply, Exception) else _lock_records.of_reply(reply, group)
+            for (_, group), reply in zip(groups, replies, strict=True)
+        ]
+        return [
+            _joined([each for (of, _), each in zip(groups, found, strict=True) if of == nth])
+            for nth in range(len(batches))
+        ]
 
     async def check(self) -> Sequence[Finding]:
         """Look at the set-up of the servers."""
@@ -251,6 +252,11 @@ class RedisBoard:
 
 def _place_of(order: Order) -> str | Server:
     return order[0]
+
+
+def _joined(parts: Sequence[Sequence[Sequence[LockRecord]] | Exception]) -> Outcome[Sequence[LockRecord]]:
+    failures = [part for part in parts if isinstance(part, Exception)]
+    return failures[0] if failures else [each for part in parts if not isinstance(part, Exception) for each in part]
 
 
 def _scores(key: str) -> Aside:

@@ -78,13 +78,11 @@ def _snapshots(reply: object) -> str | None:
     return _wire.text(reply[1])
 
 
-def _transport(server: Server) -> Finding | None:
+def _transport(server: Server) -> Finding:
     connection = server.new_connection()
-    host = getattr(connection, "host", "")
-    kind = type(connection).__name__
-    if not host and not kind.startswith("UnixDomainSocket"):
-        return None
-    return _findings.transport(server.where, host, is_local=not host or _is_loopback(host), is_encrypted="SSL" in kind)
+    host = getattr(connection, "host", "")  # a socket in a file has none
+    is_encrypted = "SSL" in type(connection).__name__
+    return _findings.transport(server.where, host, is_local=not host or _is_loopback(host), is_encrypted=is_encrypted)
 
 
 def _is_loopback(host: str) -> bool:
@@ -118,7 +116,6 @@ def _tries(key: str, channel: str, replica_ack: int) -> list[Command]:
         ("SET", key, "1", "PX", 1_000),
         ("GET", key),
         ("PTTL", key),
-        ("PEXPIRE", key, 1_000),
         ("DEL", key),
         ("HSET", key, "a", "1"),
         ("HGET", key, "a"),
@@ -136,5 +133,7 @@ def _tries(key: str, channel: str, replica_ack: int) -> list[Command]:
         ("LRANGE", key, 0, 0),
         ("LTRIM", key, 1, 0),
         ("PUBLISH", channel, ""),
+        ("PEXPIRE", key, 1_000),
+        ("DEL", key),
         *([("WAIT", 0, 1)] if replica_ack else []),
     ]

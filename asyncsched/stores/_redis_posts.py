@@ -55,9 +55,9 @@ async def leniently(
 
 def _judged(batch: Sequence[Order], outcome: Outcome[object]) -> Outcome[object | Refusal]:
     answers = [outcome] * len(batch) if isinstance(outcome, Exception) else list(outcome)
-    moved = [answer for answer in answers if redirect_in(answer)]
+    moved = [answer for answer in answers if isinstance(answer, Exception) and redirect_in(answer)]
     if moved and len(moved) == len(answers):
-        return moved[0] if isinstance(moved[0], Exception) else answers
+        return moved[0]
     judged = [
         Refusal(answer) if isinstance(order, Aside) and isinstance(answer, Exception) and _refuses(answer) else answer
         for order, answer in zip(batch, answers, strict=True)

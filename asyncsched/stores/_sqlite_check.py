@@ -60,7 +60,7 @@ def _places(path: Path) -> list[Finding]:
     found = [_findings.warning(text, "Move it, or use Redis.") for text in unsafe]
     if not unsafe:
         found.append(_findings.ok("file system: a local one, as far as it is told"))
-    if os.name != "posix":
+    if not _file.is_posix():
         return found
     file, folder = path.stat(), path.parent.stat()
     what = f"file: mode {stat.S_IMODE(file.st_mode):04o}, folder: mode {stat.S_IMODE(folder.st_mode):04o}"
