@@ -86,5 +86,8 @@ def test_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     run(python, *PIP, "install", wheel, cwd=tmp_path)
     told = run(python, "-W", "error", "-c", PROGRAM, cwd=tmp_path)
     assert told.startswith(f"ran from {environment}"), told
+    told = subprocess.run([environment / "bin" / "asyncsched", "list"], capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert told.stderr.endswith("pip install 'asyncsched[cli]'\n")
     installed = run(python, *PIP, "list", "--format", "freeze", cwd=tmp_path).lower()
     assert not any(name in installed for name in ("fakeredis", "fastapi", "pytest")), "only what is needed"
