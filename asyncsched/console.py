@@ -24,9 +24,9 @@ from asyncsched._cluster_view import (
     nodes_of,
 )
 from asyncsched._durations import Duration, seconds
-from asyncsched._grants import EVERY_JOB
 from asyncsched._instants import require_aware
 from asyncsched._job_settings import checked_name
+from asyncsched._kinds import EVERY_JOB
 from asyncsched._notes import checked_words, set_paused
 from asyncsched._record_texts import answer_of, order_text
 from asyncsched._records import (
