@@ -153,7 +153,7 @@ class LeaseKeeper:
             self._timer, self._timer_at = None, float("inf")
         if finished and _RUN in held.lease.locks:
             # the key ends by itself, but nothing else tells that the tick has finished: it would be run again
-            self._releases.append(PendingRelease(replace(held.lease, finished=True), float("inf"), None))
+            self._releases.append(PendingRelease(_finished(held.lease), float("inf"), None))
             self._release_wanted.set()
         else:
             self.give_back(held.lease)
