@@ -195,9 +195,10 @@ class Recorder:
     def posted(self, orders: Sequence[str]) -> None:
         """Hear that it is written down, and which orders are open."""
         self._outgoing, self._successes = {}, {}
+        if self._catalogue.posted():  # the store may have lost the fire times with it: all of them are told again
+            self._told.clear()
         self._told |= self._telling
         self._telling = {}
-        self._catalogue.posted()
         if orders:
             self._on_orders(orders)
 
