@@ -231,9 +231,11 @@ async def test_all_of_it_refused(connect: Any, redis_server: RedisServer, redis_
 
 @pytest.mark.redis
 async def test_locks_that_may_not_be_read(connect: Any, redis_server: RedisServer, redis_url: str) -> None:
-    with restricted(redis_server, "-hmget") as url:
-        with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
-            await connect(url).board.locks([f"job{nth}" for nth in range(25)])
+    with (
+        restricted(redis_server, "-hmget") as url,
+        pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"),
+    ):
+        await connect(url).board.locks([f"job{nth}" for nth in range(25)])
 
 
 @pytest.mark.redis
