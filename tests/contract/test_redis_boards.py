@@ -230,6 +230,21 @@ async def test_all_of_it_refused(connect: Any, redis_server: RedisServer, redis_
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("command", ["lpush", "ltrim", "lrange", "pexpire"])
+async def test_endings_are_written_with_all_rights_only(
+    connect: Any, redis_server: RedisServer, redis_url: str, command: str
+) -> None:
+    with restricted(redis_server, f"-{command}") as url:
+        store, now = connect(url), _now_us()
+        node = a_node(now, history=2)
+        node.endings["report"] += [ending(now + nth) for nth in range(1, 9)]
+        store.board.attach(node)
+        await store.refresh()
+        async with redis.asyncio.Redis.from_url(redis_url) as raw:
+            assert not await raw.exists(HISTORY), "what cannot be trimmed would grow"
+
+
+@pytest.mark.redis
 async def test_locks_that_may_not_be_read(connect: Any, redis_server: RedisServer, redis_url: str) -> None:
     with (
         restricted(redis_server, "-hmget") as url,
