@@ -472,10 +472,11 @@ async def test_a_check_finds_missing_rights(connect: Any, redis_server: RedisSer
             assert not await raw.exists("schedule:jobs:check"), "nothing of it is left"
 
 
-async def test_a_client_that_decodes(redis_backend: RedisBackend) -> None:
+@pytest.mark.parametrize("options", [{"decode_responses": True}, {"protocol": 3}, {"protocol": 2}], ids=str)
+async def test_clients_that_give_replies_in_other_forms(redis_backend: RedisBackend, options: Any) -> None:
     from asyncsched.stores.redis import RedisStore
 
-    store = RedisStore(redis_backend.client(decode_responses=True))
+    store = RedisStore(redis_backend.client(**options))
     now = redis_backend.now_us()
     node = a_node(now)
     store.board.attach(node)
