@@ -435,6 +435,10 @@ async def test_one_round_trip(redis_backend: RedisBackend, monkeypatch: Any) -> 
     trips.clear()
     await store.refresh()
     assert [sorted(trip) for trip in trips] == [sorted(["SMEMBERS", "TIME", "HSET", "HGETALL"])]
+    trips.clear()
+    node.catalogue = ("d2", "{}")  # what nobody posts any more is deleted once an hour only
+    await store.refresh()
+    assert [sorted(trip) for trip in trips] == [sorted(["SMEMBERS", "TIME", "HSET", "HGETALL", "SET"])]
 
 
 async def test_what_is_left_after_some_tries_is_given_up_by_who_leaves(
