@@ -170,7 +170,7 @@ class Executor:
                 self._ledger.started(run)
                 try:
                     await state.invoke(state.handler, run)
-                    run.end(Outcome.FAILED if run.errors else _SUCCEEDED)
+                    run.end(Outcome.FAILED) if run.errors else run.end_well()
                 except asyncio.CancelledError:
                     run.interrupted = is_being_cancelled()
                     run.end(Outcome.CANCELLED)
