@@ -125,7 +125,7 @@ class TestFinding:
 
     async def test_users_with_just_the_listed_commands_suffice(self, service: SentinelService, connect: Any) -> None:
         outside = ["evalsha", "eval", "time", "smembers", "wait"]
-        inside = ["get", "set", "del", "pexpire", "hmget", "hget", "hset", "hdel", "sadd", "srem"]
+        inside = ["get", "mget", "set", "del", "pexpire", "hmget", "hget", "hset", "hdel", "sadd", "srem"]
         words = ["on", ">s3cr3t", "resetkeys", "~schedule:job*", "-@all", *(f"+{name}" for name in outside + inside)]
         assert service.primary.command("ACL", "SETUSER", "scheduler", "reset", *words) == "+OK"
         for sentinel in service.sentinels:

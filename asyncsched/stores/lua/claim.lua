@@ -153,8 +153,9 @@ local function consume_lost(job)
   return 'lost_record', 0, job.tick
 end
 
-local function decide(job)
-  local fields = job.record_key and try('HMGET', job.record_key, 'tick', 'run', 'fence', 'granted')
+-- `fields`: the record, if it was read before.
+local function decide(job, fields)
+  fields = fields or (job.record_key and try('HMGET', job.record_key, 'tick', 'run', 'fence', 'granted'))
   if job.plain and is_taken(job, fields) then return 'elsewhere', 0, job.tick end
   local corrupt = read(job, fields)
   if corrupt then return 'corrupt', corrupt, 0 end
@@ -218,7 +219,8 @@ local function read_servers(nth, count)
 end
 
 -- Answers, with five commands and one that all of a run share, what the common claim comes to: a tick of an
--- `on_one_server` job alone, whose records are in order. Whatever is not exactly so is left to `decide`, and nil.
+-- `on_one_server` job alone, whose records are in order. Whatever is not exactly so is left to `decide`: nil, and the
+-- record.
 --
 -- Record and state of one grant, with nothing after it, say that `server` is free or that run's: what stands there is
 -- looked at only to tell a foreign value, and one of another type by the SET itself, which leaves it alone then.
@@ -227,18 +229,18 @@ local function decide_common(owner, nth, count)
   local record = try('HMGET', record_key, 'tick', 'run', 'fence', 'granted')
   local tick_text, run, fence_text, granted = record[1], record[2], record[3], record[4]
   local fence = integer(fence_text)
-  if not (run and fence and KNOWN[granted]) or run == owner then return nil end
+  if not (run and fence and KNOWN[granted]) or run == owner then return nil, record end
   if tick_text == job.tick_text then return 'e' end
   local recorded = integer(tick_text)
-  if granted ~= GRANTED or not recorded or recorded >= job.tick or fence >= now then return nil end
+  if granted ~= GRANTED or not recorded or recorded >= job.tick or fence >= now then return nil, record end
   local state = try('HMGET', state_key, 'fence', 'paused', 'tick')
-  if state[1] ~= fence_text or state[2] or state[3] ~= tick_text then return nil end
+  if state[1] ~= fence_text or state[2] or state[3] ~= tick_text then return nil, record end
 
   job.servers = job.servers or read_servers(nth, count)
   local server, value = job.servers[nth], owner .. '|' .. now_text
-  if failure or (server and server ~= run .. '|' .. fence_text) then return nil end
+  if failure or (server and server ~= run .. '|' .. fence_text) then return nil, record end
   local before = try('SET', server_key, value, 'PX', job.lock_ttl_ms, 'GET')
-  if type(before) == 'table' then return refuse(before) or nil end
+  if type(before) == 'table' then return refuse(before) or nil, record end
   call('HSET', state_key, 'fence', now_text, 'tick', job.tick_text)
   call('HSET', record_key, 'tick', job.tick_text, 'run', owner, 'fence', now_text)
   if math.floor(fence / job.period) ~= job.period_now then call('PEXPIRE', record_key, job.retain_ms) end
@@ -308,13 +310,15 @@ while arg <= last do
     local letter = 'l'
     if not late then
       local owner = ARGV[arg + nth]
-      letter = job.common and decide_common(owner, nth, count)
+      local record
+      letter = nil
+      if job.common then letter, record = decide_common(owner, nth, count) end
       if letter then
         if letter == 'w' then tell(KEYS[at + 1]) end
         at = at + 3
       elseif not failure then
         take(owner)
-        letter = put(answer, decide(job))
+        letter = put(answer, decide(job, record))
       end
       if failure then return failure end
     end

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from typing import Any
 
 import pytest
@@ -44,11 +46,13 @@ def test_keys() -> None:
     assert keys.paused == "app:schedule:jobs:paused"
 
 
-@pytest.mark.parametrize("script", [_scripts.CLAIM, _scripts.RENEW, _scripts.RELEASE, _scripts.PAUSE])
-def test_every_script_says_what_it_takes_and_gives(script: _scripts.Script) -> None:
-    head = script.text.split("\n\n", maxsplit=1)[0]
+SCRIPTS = [each for each in vars(_scripts).values() if isinstance(each, _scripts.Script)]
 
-    assert all(word in head for word in ("-- KEYS ", "-- ARGV ", "-- Answer "))
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.sha[:7])
+def test_every_script_says_what_it_takes_and_gives(script: _scripts.Script) -> None:
+    for word in ("-- KEYS ", "-- ARGV ", "-- Answer "):
+        assert len(re.findall(f"^{word}", script.text, re.MULTILINE)) == 1
     assert len(script.sha) == 40
 
 
