@@ -6,9 +6,10 @@ What is wrong is found by plain functions over records; a failure lists each tic
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from asyncsched import events
 from asyncsched._grants import ClaimKind
@@ -38,7 +39,8 @@ Skip = tuple[str, datetime, str, str]
 """Job, fire time, node and reason (a skip reason, or ``missed``) of a tick that did not become a run on a node."""
 
 
-class RecordedRun(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRun:
     """One start of a handler. Instants are aware, in UTC, and by the test's clock, whatever the node's clock showed."""
 
     job: str
@@ -125,7 +127,7 @@ class History:
     def _end(self, run_id: str, outcome: str) -> None:
         index = self._going.pop(run_id, None)
         if index is not None:  # else its handler was never started
-            self.runs[index] = self.runs[index]._replace(ended_at=self._clock.now(), outcome=outcome)
+            self.runs[index] = _ended(self.runs[index], self._clock.now(), outcome)
 
     def of(self, job: str) -> list[RecordedRun]:
         """Return the runs of one job, in order of their starts.
@@ -224,6 +226,21 @@ class History:
             return [f"tick {_shown(tick)} ran {len(runs)} times", *(f"  {run}" for run in runs)]
         why = [f"{node}: {reason}" for name, at, node, reason in self.skips if name == job and at == tick]
         return [f"tick {_shown(tick)} did not run ({', '.join(why) or 'it came due on no node'})"]
+
+
+def _ended(run: RecordedRun, at: datetime, outcome: str) -> RecordedRun:
+    """Return a run with its end. (``dataclasses.replace`` takes three times as long, and each run ends.)"""
+    return RecordedRun(
+        job=run.job,
+        fire_time=run.fire_time,
+        kind=run.kind,
+        node=run.node,
+        attempt=run.attempt,
+        fence=run.fence,
+        started_at=run.started_at,
+        ended_at=at,
+        outcome=outcome,
+    )
 
 
 def _ticks(trigger: Trigger, after: datetime, last: datetime) -> Iterator[datetime]:
