@@ -8,8 +8,10 @@ import typer
 
 from asyncsched.cli._commands import adder
 from asyncsched.cli._desk import Desk
-from asyncsched.cli._exits import Exit
+from asyncsched.cli._exits import Exit, Refusal
 from asyncsched.cli._layout import Piece
+from asyncsched.cli._text import one_line
+from asyncsched.exceptions import ConfigurationError
 
 serving = typer.Typer()
 
@@ -27,8 +29,13 @@ async def dashboard(
     name: Annotated[list[str] | None, typer.Option(help="A further host name by which it may be asked for.")] = None,
 ) -> None:
     """Serve the dashboard of the cluster, until Ctrl-C or SIGTERM."""
-    from asyncsched.dashboard._serve import serving as served
-
+    names = tuple(name or ())
     async with desk.console() as console:
+        try:
+            from asyncsched.dashboard._serve import server_for
+
+            server = server_for(console, "", host, port, root_path, actions, exposed=expose, hosts=names, who=desk.by)
+        except ConfigurationError as error:
+            raise Refusal(one_line(str(error)), Exit.USAGE) from None
         desk.show(Piece(f"http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C ends it)"))
-        await served(console, "", host, port, root_path, actions, exposed=expose, hosts=tuple(name or ()), who=desk.by)
+        await server.serve()

@@ -13,6 +13,7 @@ from asyncsched.dashboard._app import dashboard
 from asyncsched.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -45,10 +46,11 @@ def serve(
     Raises:
         ConfigurationError: an argument against its rule, or ``uvicorn`` is not installed.
     """
-    asyncio.run(serving(url, prefix, host, port, root_path, actions, exposed=exposed, hosts=hosts))
+    server = server_for(url, prefix, host, port, root_path, actions, exposed=exposed, hosts=hosts)
+    asyncio.run(server.serve())
 
 
-async def serving(
+def server_for(
     source: Any,
     prefix: str = "",
     host: str = "127.0.0.1",
@@ -59,15 +61,15 @@ async def serving(
     exposed: bool = False,
     hosts: Sequence[str] = (),
     who: str | None = None,
-) -> None:
-    """Do the same on a running event loop. ``who`` acts; ``None``: the user of this process."""
-    uvicorn = needed("uvicorn", "uvicorn", "dashboard", "dashboards of their own")
+) -> uvicorn.Server:
+    """Return what serves, with ``serve()``. ``who`` acts; ``None``: the user of this process."""
+    made_by = needed("uvicorn", "uvicorn", "dashboard", "dashboards of their own")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise ConfigurationError(f"serve(port={port!r}): the rule is a whole number in 0-65535")
     if root_path and (not root_path.startswith("/") or root_path.endswith("/")):
         raise ConfigurationError(f"serve(root_path={root_path!r}): the rule is a path such as '/jobs'")
     app = app_for(source, prefix, host, actions=actions, exposed=exposed, hosts=hosts, who=who)
-    config = uvicorn.Config(
+    config = made_by.Config(
         app,
         host=host,
         port=port,
@@ -76,7 +78,8 @@ async def serving(
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    await uvicorn.Server(config).serve()
+    server: uvicorn.Server = made_by.Server(config)
+    return server
 
 
 def app_for(
