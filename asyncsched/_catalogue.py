@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from asyncsched._job_state import JobState
     from asyncsched.protocols import Clock
 
-AGAIN_AFTER = 3600.0
-"""Seconds after which an unchanged catalogue is due again: what a store keeps of it ends by itself."""
+AGAIN_AFTER = 300.0
+"""Seconds after which an unchanged catalogue is due again: what a store has lost comes back with it."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class Catalogue:
     """The definitions of one node's jobs."""
 
-    PORTION = 500
+    PORTION = 200
     """Definitions that are made at once: of a service with thousands of jobs, the event loop must not stand still."""
 
     def __init__(self, clock: Clock) -> None:
@@ -59,10 +59,12 @@ class Catalogue:
         is_old = self._clock.monotonic() - self._told_at >= AGAIN_AFTER
         return (self.digest, self._text) if self._text and (is_old or self.digest != self._told_digest) else None
 
-    def posted(self) -> None:
-        """Hear that what was due is written down."""
-        if self.due() is not None:
+    def posted(self) -> bool:
+        """Hear that what was due is written down; return whether anything was."""
+        was_due = self.due() is not None
+        if was_due:
             self._told_digest, self._told_at = self.digest, self._clock.monotonic()
+        return was_due
 
 
 def definition_of(state: JobState) -> Definition:

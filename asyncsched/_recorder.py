@@ -195,26 +195,26 @@ class Recorder:
     def posted(self, orders: Sequence[str]) -> None:
         """Hear that it is written down, and which orders are open."""
         self._outgoing, self._successes = {}, {}
+        if self._catalogue.posted():  # the store may have lost the fire times with it: all of them are told again
+            self._told.clear()
         self._told |= self._telling
         self._telling = {}
-        self._catalogue.posted()
         if orders:
             self._on_orders(orders)
 
     def _take_endings(self) -> None:
-        waiting = [state for state in chain(self._leaving, self._states.values()) if state.kept]
+        jobs = chain(self._leaving, self._states.values())
+        waiting = [(state.name, kept) for state in jobs if (kept := state.kept)]
         left = len(waiting) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, self._outgoing.values()))
         begin_at = self._begin_at % len(waiting) if waiting else 0  # so that each has its turn if there are too many
-        for state in waiting[begin_at:] + waiting[:begin_at]:
+        for job, kept in waiting[begin_at:] + waiting[:begin_at]:
             if left <= 0:
                 break
-            kept = tuple(state.kept or ())
-            self._outgoing.setdefault(state.name, []).extend(self._text(state.name, each) for each in kept)
-            if state.kept is not None:
-                if len(kept) == state.kept.maxlen and not self._is_near:
-                    self._say_dropped()
-                state.kept.clear()
+            self._outgoing.setdefault(job, []).extend(self._text(job, each) for each in kept)
             left -= len(kept)
+            if len(kept) == kept.maxlen and not self._is_near:
+                self._say_dropped()
+            kept.clear()
             self._begin_at += 1
         self._leaving = {state: None for state in self._leaving if state.active or state.kept}
 

@@ -248,7 +248,7 @@ class Posting:
     report: str
     """The node as it is, and its runs in progress; JSON. The same text as long as nothing has changed."""
     catalogue: tuple[str, str] | None
-    """Digest and JSON of the definitions of all its jobs: when they have changed, and once an hour; else ``None``."""
+    """Digest and JSON of the definitions of all its jobs: when they have changed, and each 5 minutes; else ``None``."""
     fire_times: Mapping[str, int]
     """By job: the next fire time in microseconds since the epoch, where it has changed; 0: never again."""
     endings: Mapping[str, Sequence[str]]

@@ -128,7 +128,7 @@ class _Case:
     def _was_granted(self) -> Found | None:
         """The tick record names who has the tick, and nobody has said how it ended."""
         grants = [lock for lock in self._locks if lock.lock_type in ("tick", "open", "run") and lock.tick == self._tick]
-        if not grants or self.endings:
+        if not grants or any(ending.node == grants[0].node for ending in self.endings):
             return None
         grant = grants[0]
         if any(node.node == grant.node for node in self._there):

@@ -229,11 +229,13 @@ async def test_a_removed_job_is_forgotten_after_its_last_ending(clock: FakeClock
         assert not recorder._leaving
 
 
-async def test_the_catalogue_is_told_again_when_it_changes_and_each_hour(clock: FakeClock) -> None:
-    async with running(clock, jobs=2) as (scheduler, shelf):
+async def test_the_catalogue_is_told_again_when_it_changes_and_every_five_minutes(clock: FakeClock) -> None:
+    async with running(clock) as (scheduler, shelf):
+        scheduler.add_job("rare", noop).per_hours(1)
+        await clock.advance(0)
         first = shelf.collect().catalogue
         assert first is not None
-        assert [definition.job for definition in definitions_of(first[1])] == ["job0", "job1"]
+        assert [definition.job for definition in definitions_of(first[1])] == ["job0", "rare"]
         assert shelf.collect().catalogue is None
         scheduler.add_job("more", noop).per_hours(1)
         await clock.advance(0)
@@ -242,8 +244,13 @@ async def test_the_catalogue_is_told_again_when_it_changes_and_each_hour(clock: 
         assert second[0] != first[0]
         scheduler.remove_job("more")
         assert shelf.collect().catalogue == first
+        shelf.collect()
+        await clock.advance(1)
+        assert set(shelf.collect().fire_times) == {"job0"}
         await clock.advance(AGAIN_AFTER)
         assert shelf.collect().catalogue == first
+        assert set(shelf.collect().fire_times) == {"rare"}, "the store may have lost what has not changed, too"
+        assert shelf.collect().fire_times == {}
 
 
 async def test_definitions_of_many_jobs_are_made_in_portions(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,8 @@ def test_whatever_else_there_is_is_left_out(value: object) -> None:
         '{"at":1e400}',
         '{"at":-1,"fire_us":1}',
         '{"at":true,"fire_us":1}',
+        '{"at":1,"fire_us":1,"duration":"x"}',
+        '{"at":1,"fire_us":1,"duration":NaN}',
         "[" * 10_000,
     ],
 )
@@ -135,6 +137,28 @@ def test_what_is_no_ending_is_none(text: str) -> None:
     assert texts.ending_of("job", text) is None
     assert texts.definitions_of(text) == ()
     assert texts.node_of("node", text, AT) is None
+
+
+def test_a_node_is_read_without_what_is_wrong_in_it() -> None:
+    good = {"job": "job", "run_id": "r", "fire_us": AT_US}
+    report = {"started_us": AT_US, "active": [good, {"job": 1}, None, {**good, "started_us": "soon"}]}
+    read = texts.node_of("n", json.dumps(report), AT)
+    assert read is not None
+    assert [run.run_id for run in read[0].active] == ["r"]
+    assert texts.node_of("n", json.dumps({**report, "active": {}}), AT) is None
+    assert texts.node_of("n", json.dumps({**report, "pid": -1}), AT) is None
+    assert texts.node_of("n", " " * texts.LONGEST_REPORT + "{}", AT) is None
+
+
+def test_an_ending_that_would_be_too_long_loses_the_end_of_its_error() -> None:
+    error = '"' * LONGEST_ERROR
+    text = texts.ending_text(
+        AT_US, '"' * 200, "failed", AT_US, error=error, by='"' * 100, trace_id='"' * 100, run_id='"' * 100
+    )
+    assert len(text) <= LONGEST_ENDING
+    ending = texts.ending_of("job", text)
+    assert ending is not None
+    assert 0 < len(ending.error) < LONGEST_ERROR
 
 
 def test_orders_and_answers_read_back() -> None:
