@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 RETRY_AFTER = 30.0
 """Seconds in which nothing but reports is posted after something was refused: it would be, again."""
+UPKEEP_INTERVAL = 3_600.0
+"""Seconds between two deletions of what nobody posts any more: each node's definitions come more often."""
 MOST_SAID = 100
 """Things that are said: each job may have something foreign."""
 
@@ -137,6 +139,7 @@ class Posts:
         self._stale: list[Aside] = []
         """What deletes what the last upkeep has found."""
         self._not_before = 0.0
+        self._next_upkeep = 0.0
         self._is_script_unknown = True
         self._said: set[str] = set()
         self._unsaid: list[str] = []
@@ -173,7 +176,8 @@ class Posts:
             _board_wire.report(keys, posting, outbox.digest, now),
             Aside(keys.orders, ("HGETALL", keys.orders)),
         ]
-        if any(piece.catalogue for piece in sent):
+        if now >= self._next_upkeep and any(piece.catalogue for piece in sent):
+            self._next_upkeep = now + UPKEEP_INTERVAL
             upkeep = [*_board_wire.upkeep(keys, now), *upkeep]
         return Letter(outbox, posting, head, sent, waiting, upkeep)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,7 @@ class Posts:
             return None
         text, at = self._reported.get(outbox, ("", float("-inf")))
         is_due = posting.report != text or self._clock.monotonic() >= at + REPORT_INTERVAL
-        return Letter(outbox, posting, is_due, farewell)
+        return Letter(outbox, _copied(posting), is_due, farewell)
 
     def write(self, letter: Letter, connection: sqlite3.Connection, now: Now) -> None:
         """Write one letter, in the thread."""
@@ -153,3 +153,14 @@ class Posts:
         if what not in self._said:
             self._said.add(what)
             self._unsaid.append(what)
+
+
+def _copied(posting: Posting) -> Posting:
+    """Return what nobody changes any more: the thread may still be at it when a stop has given up the refresh, and the
+    reporter collects again."""
+    return replace(
+        posting,
+        fire_times=dict(posting.fire_times),
+        successes=dict(posting.successes),
+        endings={job: tuple(texts) for job, texts in posting.endings.items()},
+    )

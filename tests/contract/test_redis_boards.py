@@ -230,10 +230,27 @@ async def test_all_of_it_refused(connect: Any, redis_server: RedisServer, redis_
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("command", ["lpush", "ltrim", "lrange", "pexpire"])
+async def test_endings_are_written_with_all_rights_only(
+    connect: Any, redis_server: RedisServer, redis_url: str, command: str
+) -> None:
+    with restricted(redis_server, f"-{command}") as url:
+        store, now = connect(url), _now_us()
+        node = a_node(now, history=2)
+        node.endings["report"] += [ending(now + nth) for nth in range(1, 9)]
+        store.board.attach(node)
+        await store.refresh()
+        async with redis.asyncio.Redis.from_url(redis_url) as raw:
+            assert not await raw.exists(HISTORY), "what cannot be trimmed would grow"
+
+
+@pytest.mark.redis
 async def test_locks_that_may_not_be_read(connect: Any, redis_server: RedisServer, redis_url: str) -> None:
-    with restricted(redis_server, "-hmget") as url:
-        with pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"):
-            await connect(url).board.locks([f"job{nth}" for nth in range(25)])
+    with (
+        restricted(redis_server, "-hmget") as url,
+        pytest.raises(StoreUnavailableError, match=r"(?i)permission|can't run"),
+    ):
+        await connect(url).board.locks([f"job{nth}" for nth in range(25)])
 
 
 @pytest.mark.redis
@@ -418,6 +435,10 @@ async def test_one_round_trip(redis_backend: RedisBackend, monkeypatch: Any) -> 
     trips.clear()
     await store.refresh()
     assert [sorted(trip) for trip in trips] == [sorted(["SMEMBERS", "TIME", "HSET", "HGETALL"])]
+    trips.clear()
+    node.catalogue = ("d2", "{}")  # what nobody posts any more is deleted once an hour only
+    await store.refresh()
+    assert [sorted(trip) for trip in trips] == [sorted(["SMEMBERS", "TIME", "HSET", "HGETALL", "SET"])]
 
 
 async def test_what_is_left_after_some_tries_is_given_up_by_who_leaves(
@@ -455,10 +476,11 @@ async def test_a_check_finds_missing_rights(connect: Any, redis_server: RedisSer
             assert not await raw.exists("schedule:jobs:check"), "nothing of it is left"
 
 
-async def test_a_client_that_decodes(redis_backend: RedisBackend) -> None:
+@pytest.mark.parametrize("options", [{"decode_responses": True}, {"protocol": 3}, {"protocol": 2}], ids=str)
+async def test_clients_that_give_replies_in_other_forms(redis_backend: RedisBackend, options: Any) -> None:
     from asyncsched.stores.redis import RedisStore
 
-    store = RedisStore(redis_backend.client(decode_responses=True))
+    store = RedisStore(redis_backend.client(**options))
     now = redis_backend.now_us()
     node = a_node(now)
     store.board.attach(node)

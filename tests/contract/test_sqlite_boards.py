@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,6 +89,21 @@ async def test_a_report_is_written_when_it_changes_and_every_five_seconds(backen
     assert await writes(1)
     assert not await writes(4)
     assert await writes(1)
+
+
+async def test_what_is_on_its_way_does_not_change(backend: SqliteBackend, monkeypatch: Any) -> None:
+    store, node, now = backend.store(), Reporter(), backend.now_us()
+    said = replace(node.collect(), endings={"report": [ending(now)]}, fire_times={"report": now})
+    monkeypatch.setattr(node, "collect", lambda: said)
+    store.board.attach(node)
+    with store.board.posting() as post:
+        said.endings["more"] = [ending(now)]
+        said.endings["report"].append(ending(now + 1))
+        said.fire_times["more"] = now
+        await store._ask("post", post.write)
+    assert await texts(store) == [ending(now)]
+    assert await texts(store, "more") == []
+    assert (await store.board.read()).fire_times == {"report": now}
 
 
 async def test_nothing_is_written_when_there_is_nothing_to_write(backend: SqliteBackend, monkeypatch: Any) -> None:

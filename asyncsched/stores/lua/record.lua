@@ -9,19 +9,20 @@
 -- some stand there twice.
 
 local MOST_AT_ONCE = 50
+local call, try, match = redis.call, redis.pcall, string.match
 local most, oldest_us, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 
 local function is_old(text)
-  local at = string.match(text, '^{"at":(%d+),')
+  local at = match(text, '^{"at":(%d+),')
   return not at or tonumber(at) < oldest_us
 end
 
 -- How many of the last texts are too old; of many, some are left for the next time.
 local function old_ones(key)
-  local last = redis.call('LRANGE', key, -1, -1)
+  local last = call('LRANGE', key, -1, -1)
   if not last[1] or not is_old(last[1]) then return 0 end
   local count = 0
-  last = redis.call('LRANGE', key, -MOST_AT_ONCE, -1)
+  last = call('LRANGE', key, -MOST_AT_ONCE, -1)
   for index = #last, 1, -1 do
     if not is_old(last[index]) then break end
     count = count + 1
@@ -29,21 +30,30 @@ local function old_ones(key)
   return count
 end
 
+local function is_failure(reply)
+  return type(reply) == 'table' and reply.err ~= nil and string.sub(tostring(reply.err), 1, 9) ~= 'WRONGTYPE'
+end
+
+-- Whoever may push, but not trim, would push without end: a right that is missing shows before anything is written.
+local replies = { try('LTRIM', KEYS[1], 0, -1), try('LRANGE', KEYS[1], 0, 0), try('PEXPIRE', KEYS[1], kept_ms) }
+for nth = 1, #replies do
+  if is_failure(replies[nth]) then return replies[nth] end
+end
+
 local letters = {}
 local arg = 4
 for nth, key in ipairs(KEYS) do
   local count = tonumber(ARGV[arg])
-  local length = redis.pcall('LPUSH', key, unpack(ARGV, arg + 1, arg + count))
+  local length = try('LPUSH', key, unpack(ARGV, arg + 1, arg + count))
   arg = arg + 1 + count
   if type(length) == 'table' then
-    -- No permission, ...: the whole call fails with it, for it says nothing about the key.
-    if string.sub(tostring(length.err), 1, 9) ~= 'WRONGTYPE' then return length end
+    if is_failure(length) then return length end -- it says nothing about the key
     letters[nth] = 'f'
   else
-    if length > most then redis.call('LTRIM', key, 0, most - 1) end
+    if length > most then call('LTRIM', key, 0, most - 1) end
     local old = old_ones(key)
-    if old > 0 then redis.call('LTRIM', key, 0, -1 - old) end
-    redis.call('PEXPIRE', key, kept_ms)
+    if old > 0 then call('LTRIM', key, 0, -1 - old) end
+    call('PEXPIRE', key, kept_ms)
     letters[nth] = 'w'
   end
 end
