@@ -96,5 +96,8 @@ def test_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     assert told.startswith(f"ran from {environment}"), told
     refused = run(python, "-c", WITHOUT_EXTRA, cwd=tmp_path)
     assert "pip install 'asyncsched[dashboard]'" in refused
+    told = subprocess.run([environment / "bin" / "asyncsched", "list"], capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert told.stderr.endswith("pip install 'asyncsched[cli]'\n")
     installed = run(python, *PIP, "list", "--format", "freeze", cwd=tmp_path).lower()
     assert not any(name in installed for name in ("fakeredis", "fastapi", "pytest")), "only what is needed"
