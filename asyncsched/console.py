@@ -104,7 +104,7 @@ class Console:
     ) -> None:
         if store is None:
             raise ConfigurationError("Console: store None would be a new, empty store; the rule is the cluster's own")
-        self._by = _whoever() if by is None else checked_words(by, what="by")
+        self._by = whoever() if by is None else checked_words(by, what="by")
         self._clock = checked_clock(clock)
         self._store = make_store(store, prefix=prefix, replica_ack=0, clock=self._clock)
         self._is_own = self._store is not store
@@ -372,7 +372,8 @@ class Console:
         return text, *nodes_of(text)
 
 
-def _whoever() -> str:
+def whoever() -> str:
+    """Return the user of this process, and its host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container may know no name for its user

@@ -6,6 +6,7 @@ import typer
 
 from asyncsched.cli._acting import acting
 from asyncsched.cli._commands import Commands
+from asyncsched.cli._dashboard import serving
 from asyncsched.cli._exits import Exit
 from asyncsched.cli._looking import looking
 from asyncsched.cli._running import running
@@ -20,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-for part in (looking, watching, acting, running):
+for part in (looking, watching, serving, acting, running):
     app.registered_commands += part.registered_commands
 
 

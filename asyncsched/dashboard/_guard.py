@@ -85,7 +85,8 @@ class Guard:
         origin = request.headers.get("origin", "")
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return "the request comes from another site"
-        if (origin not in self._origins and urlsplit(origin).netloc != request.headers.get("host", "")) or not origin:
+        is_own = urlsplit(origin).netloc == request.headers.get("host", "")
+        if not origin or not (is_own or origin in self._origins):
             return "the request does not say that it comes from this site"
         cookie = request.cookies.get(COOKIE, "")
         if not cookie or not hmac.compare_digest(token_of(cookie).encode(), token.encode()):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
+import asyncio
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from asyncsched._extras import needed
+from asyncsched.console import whoever
 from asyncsched.dashboard._app import dashboard
 from asyncsched.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -45,13 +46,30 @@ def serve(
     Raises:
         ConfigurationError: an argument against its rule, or ``uvicorn`` is not installed.
     """
-    uvicorn = needed("uvicorn", "uvicorn", "dashboard", "dashboards of their own")
+    server = server_for(url, prefix, host, port, root_path, actions, exposed=exposed, hosts=hosts)
+    asyncio.run(server.serve())
+
+
+def server_for(
+    source: Any,
+    prefix: str = "",
+    host: str = "127.0.0.1",
+    port: int = 8210,
+    root_path: str = "",
+    actions: bool = False,
+    *,
+    exposed: bool = False,
+    hosts: Sequence[str] = (),
+    who: str | None = None,
+) -> uvicorn.Server:
+    """Return what serves, with ``serve()``. ``who`` acts; ``None``: the user of this process."""
+    made_by = needed("uvicorn", "uvicorn", "dashboard", "dashboards of their own")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise ConfigurationError(f"serve(port={port!r}): the rule is a whole number in 0-65535")
     if root_path and (not root_path.startswith("/") or root_path.endswith("/")):
         raise ConfigurationError(f"serve(root_path={root_path!r}): the rule is a path such as '/jobs'")
-    app = app_for(url, prefix, host, actions=actions, exposed=exposed, hosts=hosts)
-    uvicorn.run(
+    app = app_for(source, prefix, host, actions=actions, exposed=exposed, hosts=hosts, who=who)
+    config = made_by.Config(
         app,
         host=host,
         port=port,
@@ -60,9 +78,20 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    server: uvicorn.Server = made_by.Server(config)
+    return server
 
 
-def app_for(url: Any, prefix: str, host: str, *, actions: bool, exposed: bool, hosts: Sequence[str] = ()) -> Starlette:
+def app_for(
+    source: Any,
+    prefix: str,
+    host: str,
+    *,
+    actions: bool,
+    exposed: bool,
+    hosts: Sequence[str] = (),
+    who: str | None = None,
+) -> Starlette:
     """Return the app for an address, if it may be there."""
     is_local = is_loopback(host)
     if not is_local and not exposed:
@@ -76,8 +105,8 @@ def app_for(url: Any, prefix: str, host: str, *, actions: bool, exposed: bool, h
             "loopback address and no further names. A service that knows its users may mount dashboard(…, actions=…)"
         )
     known = (*LOOPBACK_NAMES, host, *hosts) if is_local else (tuple(hosts) or None)
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
-    return dashboard(url, prefix=prefix, actions=(lambda _: who) if actions else None, hosts=known)
+    acts = who or whoever()
+    return dashboard(source, prefix=prefix, actions=(lambda _: acts) if actions else None, hosts=known)
 
 
 def is_loopback(host: str) -> bool:

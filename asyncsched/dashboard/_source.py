@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncsched._preview import FireTime
+from asyncsched._schedule_texts import next_after, trigger_of
 from asyncsched._scheduler import Scheduler
 from asyncsched.exceptions import SchedulerError
+from asyncsched.triggers._zones import zone
 
 if TYPE_CHECKING:
-    from asyncsched._preview import FireTime
-    from asyncsched._records import ClusterState, Ending, OrderAnswer
+    from asyncsched._records import ClusterState, Definition, Ending, OrderAnswer
+    from asyncsched.protocols import Trigger
 
 
 class Acting(Protocol):
@@ -42,10 +46,12 @@ class ConsoleSource:
     def __init__(self, console: Any, *, is_own: bool = False) -> None:
         self._console = console
         self._is_own = is_own
+        self._definitions: dict[str, Definition] = {}
 
     async def state(self) -> ClusterState:
         """Return the cluster as it is now."""
         state: ClusterState = await self._console.state()
+        self._definitions = {record.job: record.definition for record in state.jobs if record.definition}
         return state
 
     async def history(self, job: str, most: int, since: datetime | None) -> Sequence[Ending]:
@@ -54,8 +60,9 @@ class ConsoleSource:
         return endings
 
     def preview(self, job: str, after: datetime, count: int) -> Sequence[FireTime]:
-        """Return nothing: what is in a store has no triggers."""
-        return ()
+        """Return the next fire times, as far as they can be read from a job's schedule as its nodes write it down."""
+        definition = self._definitions.get(job)
+        return () if definition is None else _fire_times(definition.schedule, definition.timezone, after, count)
 
     def acting(self, by: str) -> Acting:
         """Return the same console, for someone else."""
@@ -76,16 +83,36 @@ class SchedulerSource(ConsoleSource):
         self._scheduler = scheduler
 
     def preview(self, job: str, after: datetime, count: int) -> Sequence[FireTime]:
-        """Return the next fire times; none of a job that only other nodes have, or whose trigger cannot tell."""
+        """Return the next fire times, from the trigger itself if this scheduler has the job."""
         try:
             return self._scheduler.preview(job, count, after)
         except SchedulerError:
-            return ()
+            return super().preview(job, after, count)
 
     def acting(self, by: str) -> Acting:
         """Return a console on the scheduler's store."""
         acting: Acting = self._scheduler.console(by=by)
         return acting
+
+
+@lru_cache(maxsize=1024)
+def _trigger_of(schedule: str) -> Trigger | None:
+    return trigger_of(schedule)
+
+
+def _fire_times(schedule: str, timezone: str, after: datetime, count: int) -> tuple[FireTime, ...]:
+    found: list[FireTime] = []
+    trigger = _trigger_of(schedule)
+    try:
+        shown_in = zone(timezone)
+        while trigger is not None and len(found) < count:
+            at = next_after(trigger, found[-1].at if found else after)
+            if at is None:
+                break
+            found.append(FireTime(at=at.astimezone(UTC), local=at.astimezone(shown_in), delay=None, notes=()))
+    except (SchedulerError, OverflowError):  # a zone that is not known here, or the end of time
+        return ()
+    return tuple(found)
 
 
 def source_of(given: Any, prefix: str) -> Source:

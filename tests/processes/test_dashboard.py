@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from _processes import ROOT, Program
 from _redis_server import free_port
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = os.environ.get("ASYNCSCHED_SCREENSHOTS")
@@ -221,8 +223,8 @@ def test_an_outage_comes_and_goes(service: Service, open_page: Opener) -> None:
 
 def test_filters(service: Service, open_page: Opener) -> None:
     page = open_page(service.sample)
-    page.locator("#show").select_option("failing")
-    expect(page.locator("#jobs tr:visible")).to_have_count(1)
+    page.locator("#show").select_option("paused")
+    expect(page.locator("#jobs tr:visible th a")).to_have_text(["billing.invoices"])
     expect(page.locator("#shown")).to_contain_text("1 of 14")
     page.locator("#show").select_option("differs")
     expect(page.locator("#jobs tr:visible th a")).to_have_text(["stock.levels"])
@@ -235,6 +237,28 @@ def test_open_pages_do_not_keep_a_server_from_stopping(open_page: Opener) -> Non
         is_live(page)
         service.send(signal.SIGTERM)
         assert service.wait(15) in (0, -signal.SIGTERM)
+    open_page.complaints.clear()  # it cannot connect again
+
+
+@pytest.mark.redis
+def test_the_command_serves_a_store(open_page: Opener, redis_url: str) -> None:
+    port = free_port()
+    with (
+        Service(redis_url) as service,
+        Program("-m", "asyncsched", "dashboard", "--url", redis_url, "--port", port) as line,
+    ):
+        service.wait_until_ready()
+        line.wait_for("Ctrl-C ends it", within=30)
+        page = None
+        while page is None:
+            with suppress(PlaywrightError):
+                page = open_page(f"http://127.0.0.1:{port}/")
+            assert line.process.poll() is None, line.told()
+        is_live(page)
+        expect(page.locator('[id="state:beat"]')).to_be_visible(timeout=20_000)
+        expect(page.locator("form")).to_have_count(0)
+        line.send(signal.SIGTERM)
+        assert line.wait(15) in (0, -signal.SIGTERM)
     open_page.complaints.clear()  # it cannot connect again
 
 

@@ -137,6 +137,7 @@ def test_there_is_no_shortcut_to_actions(make: Make, actions: Any) -> None:
         {"origin": "https://evil.test"},
         {"origin": "null"},
         {"origin": ""},
+        {"origin": "", "host": ""},
         {"origin": "http://dash.test.evil.test"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
