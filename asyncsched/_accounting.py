@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asyncsched._hooks import Hook
     from asyncsched._logs import SafeLogger
     from asyncsched._progress import Progress
+    from asyncsched._recorder import Recorder
     from asyncsched.protocols import Clock
 else:
     events = LazyModule("asyncsched.events")
@@ -56,6 +57,8 @@ class Ledger:
         self.node = ""
         self.on_skipped: Callable[[tuple[Hook, ...], events.TickSkipped], None] = lambda *_: None
         """Calls the hooks of a job whose tick was skipped. The engine's to set."""
+        self.recorder: Recorder | None = None
+        """Keeps how ticks end for those who watch the cluster, if that is wanted. Others set it."""
         self._succeeded = 0
         self._others: Tally = Counter()
 
@@ -63,6 +66,21 @@ class Ledger:
     def tally(self) -> Tally:
         """How ticks and runs have ended so far."""
         return told(self._succeeded, self._others)
+
+    def job_added(self, state: JobState) -> None:
+        """Book that a job is scheduled from now on."""
+        if self.recorder is not None:
+            self.recorder.adopt(state)
+        if self._bus.is_heard and self._bus.wants(events.JobAdded):
+            fire_time = None if state.next_us is None else from_us(state.next_us)
+            self._bus.emit(events.JobAdded(**self._of_job(state), next_fire_time=fire_time))
+
+    def job_removed(self, state: JobState) -> None:
+        """Book that a job is scheduled no more."""
+        if self.recorder is not None:
+            self.recorder.retire(state)
+        if self._bus.is_heard and self._bus.wants(events.JobRemoved):
+            self._bus.emit(events.JobRemoved(**self._of_job(state)))
 
     def started(self, run: Run) -> None:
         """Book a handler's start."""
@@ -81,6 +99,8 @@ class Ledger:
         else:
             self._count(state, outcome)
             level = RUN_LEVELS.get(outcome, logging.ERROR)
+        if state.kept is not None and self.recorder is not None:
+            self.recorder.ended(state, run)
         if self._logger.logger.isEnabledFor(level):
             self._log_end(run, level)
         if self._bus.is_heard and self._bus.wants(events.RunEnded):
@@ -165,6 +185,17 @@ class Ledger:
             extra=self._ids(run),
         )
 
+    def called_off(self, run: Run, by: str) -> None:
+        """Book that somebody has ordered the end of a run."""
+        self._logger.warning(
+            "job=%s run=%s trace=%s is being cancelled by order of %s",
+            run.job,
+            run.run_id,
+            run.trace_id,
+            by,
+            extra=self._ids(run),
+        )
+
     def lease_lost(self, run: Run, why: str) -> None:
         """Book that a run's lease has ended before it."""
         self._logger.error(
@@ -178,9 +209,13 @@ class Ledger:
         if self._bus.is_heard and self._bus.wants(events.LeaseLost):
             self._bus.emit(events.LeaseLost(**self._of_run(run), why=why))
 
-    def skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
-        """Book a tick, an immediate run or a triggered one that does not run here."""
+    def skipped(
+        self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind, run: Run | None = None
+    ) -> None:
+        """Book a tick, an immediate run or a triggered one that does not run here; ``run``: what it would have been."""
         self._count(state, reason)
+        if self.recorder is not None and reason is not SkipReason.ELSEWHERE:  # whoever has it says what became of it
+            self.recorder.skipped(state, fire_us, reason, kind, run)
         level = SKIP_LEVELS[reason]
         if self._logger.isEnabledFor(level):
             tick = from_us(fire_us, state.settings.timezone).isoformat()
@@ -205,6 +240,8 @@ class Ledger:
     def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
         """Book ticks that were noticed too late."""
         self._count(state, MISSED, count)
+        if self.recorder is not None:
+            self.recorder.missed(state, count, first_us, last_us)
         zone = state.settings.timezone
         self._logger.warning(
             "job=%s outcome=missed count=%d first=%s last=%s",

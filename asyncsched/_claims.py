@@ -364,7 +364,7 @@ class Claimer:
         if claim.rerun:  # the tick was accounted for when it was first claimed
             self._recovery.left_open(claim.state, run.fire_us, wait)
         else:
-            self._ledger.skipped(claim.state, run.fire_us, reason, run.kind)
+            self._ledger.skipped(claim.state, run.fire_us, reason, run.kind, run)
         self._close(claim)
 
     def _close(self, claim: Claim) -> None:

@@ -166,7 +166,7 @@ class Conditions:
             return
         if question.is_tick and self._store.time() is not None:
             state.decided_us = max(state.decided_us, run.fire_us)
-        self._ledger.skipped(state, run.fire_us, reason, run.kind)
+        self._ledger.skipped(state, run.fire_us, reason, run.kind, run)
 
     def _give_up(self, question: Question, reason: SkipReason) -> None:
         if question.task is not None:

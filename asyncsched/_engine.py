@@ -20,7 +20,6 @@ from asyncsched._claims import Claimer
 from asyncsched._clock import now_us, sleep
 from asyncsched._execution import Executor
 from asyncsched._grants import ClaimKind
-from asyncsched._instants import from_us
 from asyncsched._job_state import JobState
 from asyncsched._lazy import LazyModule
 from asyncsched._lease import LeaseKeeper
@@ -140,11 +139,7 @@ class Engine:
         self.states[job.name] = state
         now = now_us(self._clock)
         self._ticker.schedule(state, now)
-        if self._bus.is_heard and self._bus.wants(events.JobAdded):
-            fire_time = None if state.next_us is None else from_us(state.next_us)
-            self._bus.emit(
-                events.JobAdded(at=self._ledger.now(), node=self.node, job=job.name, next_fire_time=fire_time)
-            )
+        self._ledger.job_added(state)
         self.recovery.adopt(state, now)
         self.turns.adopt(state)
         if job.runs_immediately:
@@ -162,8 +157,7 @@ class Engine:
             self.forget_failures(name)
             if self._conditions is not None:
                 self._conditions.forget(name)
-            if self._bus.is_heard and self._bus.wants(events.JobRemoved):
-                self._bus.emit(events.JobRemoved(at=self._ledger.now(), node=self.node, job=name))
+            self._ledger.job_removed(state)
 
     def _made_guide(self) -> Guide:
         """Return what carries out runs with policies: most schedulers have none, and need not load it."""
@@ -200,11 +194,10 @@ class Engine:
         if self._guide is not None:
             self._guide.forget_failures(name)
 
-    async def trigger(self, name: str) -> Run:
-        """Start a run now, or learn why not."""
+    async def trigger(self, name: str, by: str = "") -> Run:
+        """Start a run now, or learn why not; ``by``: who has ordered it, if it was not this process."""
         state = self.states[name]
-        now = now_us(self._clock)
-        run, claim = self._fire(state, ClaimKind.TRIGGER, now)
+        run, claim = self._fire(state, ClaimKind.TRIGGER, now_us(self._clock), by=by)
         self._trace_ids.triggered(run)
         if claim is not None:
             await self.claimer.wait_decided(claim)
@@ -271,8 +264,12 @@ class Engine:
     def _claim_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
         self.claimer.submit_ticks(self._catch_up.take(states, tick_us), tick_us, late_by)
 
-    def _fire(self, state: JobState, kind: ClaimKind, fire_us: int, late_by: float = 0.0) -> tuple[Run, Claim | None]:
+    def _fire(
+        self, state: JobState, kind: ClaimKind, fire_us: int, late_by: float = 0.0, by: str = ""
+    ) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
+        if by:
+            run.with_side().by = by
         if state.asks_first and kind is not ClaimKind.TRIGGER:
             self._made_conditions().ask(state, run, late_by)
             return run, None
@@ -289,7 +286,7 @@ class Engine:
             self.executor.start(state, run)
         else:
             run.end(Outcome.SKIPPED, skip_reason=reason)
-            self._ledger.skipped(state, run.fire_us, reason, run.kind)
+            self._ledger.skipped(state, run.fire_us, reason, run.kind, run)
         return None
 
     def _rerun(self, state: JobState, fire_us: int) -> None:

@@ -219,7 +219,8 @@ class Executor:
 
     def _give_back(self, state: JobState, run: Run, held: HeldLease | None) -> None:
         """Let go of what the run held for itself."""
-        finished = bool(run.started_us) and not run.interrupted
+        is_called_off = run.side is not None and run.side.is_called_off  # then no other node is to have the tick
+        finished = is_called_off or (bool(run.started_us) and not run.interrupted)
         if held is not None:
             if run.started_us:  # a process that was frozen may hear of its handler's end before the timer of the lease
                 self._keeper.check(held)
@@ -242,7 +243,7 @@ class Executor:
         if self._draining:
             self._changed.set()
         if run.skip_reason is not None:
-            self._ledger.skipped(state, run.fire_us, run.skip_reason, run.kind)
+            self._ledger.skipped(state, run.fire_us, run.skip_reason, run.kind, run)
         else:
             self._ledger.ended(state, run)
 
@@ -271,6 +272,16 @@ class Executor:
             run.with_side().is_superseded = True
             self._ledger.superseded(run)
             self._ask_to_end(run, Outcome.CANCELLED)
+
+    def call_off(self, run: Run, by: str) -> bool:
+        """End a run because somebody orders that. Returns whether it was not being ended already."""
+        if run.asked_to_end is not None or run.outcome is not None:
+            return False
+        side = run.with_side()
+        side.by, side.is_called_off = by, True
+        self._ledger.called_off(run, by)
+        self._ask_to_end(run, Outcome.CANCELLED)
+        return True
 
     def _ask_to_end(self, run: Run, outcome: Outcome) -> None:
         if run.asked_to_end is None or outcome is Outcome.LOCK_LOST:
@@ -336,6 +347,9 @@ def _settle(run: Run) -> None:
     is_superseded = run.side is not None and run.side.is_superseded
     if run.asked_to_end in (Outcome.LOCK_LOST, Outcome.TIMED_OUT):
         run.end(run.asked_to_end)
+    elif run.side is not None and run.side.is_called_off:
+        if run.outcome in (None, Outcome.CANCELLED):
+            run.end(Outcome.CANCELLED, SchedulerError(f"cancelled by order of {run.side.by}"))
     elif is_superseded and run.started_us:
         run.end(Outcome.CANCELLED, SchedulerError("a newer tick has taken its place"))
     elif is_superseded:

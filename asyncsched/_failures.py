@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from asyncsched._clock import TimeLimit
+from asyncsched._notes import set_paused
+from asyncsched._record_texts import said_of
 from asyncsched._tasks import is_being_cancelled
 from asyncsched.exceptions import StoreUnavailableError
 
@@ -51,7 +53,7 @@ class FailureCount:
     async def _pause(self, job: str, error: BaseException) -> None:
         failures = self._counts[job]
         try:
-            refusal = await self._refusal(job)
+            refusal = await self._refusal(job, f"{failures} of its runs in a row have failed: {said_of(error)}")
         finally:
             self._pausing.discard(job)
         if refusal:
@@ -63,11 +65,11 @@ class FailureCount:
         self._ledger.pause_was_set(job, True)
         self._ledger.paused_after_failures(job, failures, error)
 
-    async def _refusal(self, job: str) -> str:
+    async def _refusal(self, job: str, why: str) -> str:
         """Pause a job; return why it could not be, or nothing."""
         try:
             with TimeLimit(self._clock, PAUSE_TIMEOUT):
-                await self._store.set_paused(job, True)
+                await set_paused(self._store, self._clock, job, True, by=self._ledger.node, why=why)
                 return ""
         except StoreUnavailableError as error:
             return str(error)

@@ -126,7 +126,7 @@ class Guide:
             await self._executor.wait_to_retry(run, wait)
             run.attempt += 1
             run.errors = ()
-            run.side = None
+            run.side = None if run.side is None else run.side.for_next_attempt()
 
     def _is_tried_again(self, retry: RetryRule, failed: int, run: Run) -> bool:
         if not run.errors or failed >= retry.attempts or run.asked_to_end is not None:

@@ -23,6 +23,9 @@ Tally = Counter[Outcome | SkipReason | str]
 
 MISSED = "missed"
 
+Kept = tuple[int, int, float] | dict[str, str | float]
+"""How a tick ended: fire time, start and duration of a plain run that ended well, or all that there is to tell."""
+
 _NOTHING_WATCHED = cast("dict[int, Timer | None]", MappingProxyType({}))
 
 
@@ -49,6 +52,7 @@ class JobState:
         overlap_lock: the local half of ``without_overlapping`` and ``max_concurrent``.
         retired: the job was removed.
         last_outcome: of the run that ended last.
+        kept: how its ticks have ended, until the recorder takes it; ``None``: nothing of the job is recorded.
         succeeded: how many runs ended well; what else there is to count stands in ``others``.
         watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
             it is being asked for, or runs here.
@@ -67,6 +71,7 @@ class JobState:
         "handler",
         "invoke",
         "job",
+        "kept",
         "last_outcome",
         "last_us",
         "name",
@@ -103,6 +108,7 @@ class JobState:
         self.retired = False
         self.active = self.succeeded = 0
         self.last_outcome: Outcome | None = None
+        self.kept: list[Kept] | None = None
         self.others: Tally | None = None
         self.watched: dict[int, Timer | None] = {} if job.is_guarded else _NOTHING_WATCHED
 

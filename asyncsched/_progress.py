@@ -50,9 +50,13 @@ def _is_amount(value: object) -> bool:
 class RunSide:
     """What only few runs need, made when one first does."""
 
-    __slots__ = ("channel", "is_superseded", "progress", "tell_at")
+    __slots__ = ("by", "channel", "is_called_off", "is_superseded", "progress", "tell_at")
 
-    def __init__(self) -> None:
+    def __init__(self, by: str = "") -> None:
+        self.by = by
+        """Who has ordered the run, or its end; empty: nobody."""
+        self.is_called_off = False
+        """Whether its end was ordered."""
         self.channel: object = None
         """What the two sides of a protocol handler tell each other."""
         self.is_superseded = False
@@ -60,6 +64,10 @@ class RunSide:
         self.progress: Progress | None = None
         self.tell_at = 0.0
         """Monotonic seconds before which no further event tells the progress."""
+
+    def for_next_attempt(self) -> RunSide | None:
+        """Return what the next attempt of the run begins with: only who has ordered it."""
+        return RunSide(self.by) if self.by else None
 
     def is_told(self, progress: Progress, now: float) -> bool:
         """Keep ``progress``, and return whether an event is due: not too often, but the end always."""

@@ -17,7 +17,8 @@ class Note:
     by: str
     why: str
     """Empty: nothing was said."""
-    at: datetime
+    at: datetime | None
+    """``None``, with the rest empty: nobody has noted anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +173,8 @@ class ClusterState:
 
     @property
     def active(self) -> tuple[ActiveRun, ...]:
-        """All runs in progress."""
-        return tuple(run for node in self.nodes for run in node.active)
+        """All runs in progress, on nodes that are there."""
+        return tuple(run for node in self.nodes if node.state != "vanished" for run in node.active)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,3 +280,22 @@ class BoardText:
     """By job, or ``*``: who has paused it, and why."""
     paused: frozenset[str]
     """Jobs, and ``*``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody asks the nodes to do, once."""
+
+    order_id: str
+    kind: str
+    """``trigger``, ``cancel``."""
+    job: str
+    """To run now; empty with ``cancel``."""
+    node: str
+    """Which is to do it; empty: any that can."""
+    run_id: str
+    """To cancel; empty with ``trigger``."""
+    by: str
+    why: str
+    until_us: int
+    """By the store's time, in microseconds since the epoch: nobody begins with it afterwards."""

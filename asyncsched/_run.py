@@ -266,6 +266,16 @@ class Run(RunContext):
             self._ended.set()
 
     @property
+    def ids(self) -> tuple[str, str]:
+        """The run's id and its trace id, as far as somebody has asked for them; empty: nobody has."""
+        return self._run_id or "", self._trace_id or ""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is nothing to tell of a tick's run but when it was: no ids were made, and nobody granted it."""
+        return self._run_id is None is self._trace_id and self.kind is ClaimKind.TICK and self.side is None
+
+    @property
     def origin(self) -> Origin:
         """What the run shares with the others of its scheduler."""
         return self._origin

@@ -22,6 +22,7 @@ from asyncsched._instants import from_us
 from asyncsched._job_settings import JobSettings, checked_grace, checked_lock_ttl, checked_name
 from asyncsched._lazy import LazyModule
 from asyncsched._logs import checked_logger
+from asyncsched._recording import HISTORY_FOR, Recording
 from asyncsched._registry import Registry
 from asyncsched._run import current_run
 from asyncsched._signals import answered
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from asyncsched._job import Job
     from asyncsched._preview import FireTime
     from asyncsched._snapshot import Snapshot
+    from asyncsched.console import Console
     from asyncsched.protocols import Clock, Store, Tracing
 else:
     events = LazyModule("asyncsched.events")
@@ -68,6 +70,8 @@ class Scheduler(Steering):
         node: this node's name; by default host, process id and four random hex digits.
         clock: where time comes from, for tests.
         replica_ack: replicas of the Redis that must have a grant before it counts (``WAIT``).
+        history: how many endings of each job the store keeps for people, 0 to 10 000; 0: this node reports nothing.
+        history_for: seconds (or a timedelta, at least 1 minute) for which it keeps them.
 
     Raises:
         ConfigurationError: an option breaks its rule.
@@ -88,6 +92,8 @@ class Scheduler(Steering):
         node: str | None = None,
         clock: Clock | None = None,
         replica_ack: int = 0,
+        history: int = 200,
+        history_for: Duration = HISTORY_FOR,
     ) -> None:
         self._logger = checked_logger(logger)
         self._trace_ids = TraceIds(trace_id, self._logger)
@@ -105,6 +111,7 @@ class Scheduler(Steering):
         if environment is not None:
             checked_name(environment, what="environment", forbidden="")
         self._registry = Registry(self._defaults, environment, self._logger)
+        self._recording = Recording(history, history_for, environment or "")
         self._engine: Engine | None = None
         self._failure: BaseException | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -224,6 +231,7 @@ class Scheduler(Steering):
             shutdown_timeout=self._shutdown_timeout,
             close_store=self._close_store,
         )
+        self._recording.start(engine, self._store, self._clock, self._logger, self._ledger, self._bus.beside)
         if self._bus.is_heard and self._bus.wants(events.SchedulerStarted):
             self._bus.emit(
                 events.SchedulerStarted(at=self._ledger.now(), node=engine.node, jobs=len(self._registry.jobs))
@@ -245,6 +253,7 @@ class Scheduler(Steering):
 
     async def _close_store(self, engine: Engine) -> None:
         """Close the store behind an engine that has ended, unless the next one uses it already."""
+        await self._recording.stop(engine)
         if self._engine is None or self._engine is engine:
             await self._store.close()
 
@@ -321,6 +330,19 @@ class Scheduler(Steering):
 
         limit = seconds(stale_after, what="health() stale_after", at_least=1)
         return health_of(self._state(), self._engine, self._failure, self._store, self._ledger, limit)
+
+    def console(self, by: str | None = None) -> Console:
+        """Return what shows and steers the cluster that this scheduler's store is of. The store stays open.
+
+        Args:
+            by: who acts, for notes and orders; ``None``: this user at this host.
+
+        Raises:
+            ConfigurationError: ``by`` is no name.
+        """
+        from asyncsched.console import Console
+
+        return Console(self._store, by=by, clock=self._clock)
 
     def _state(self) -> str:
         engine = self._engine  # once: another thread may ask

@@ -218,7 +218,8 @@ class Board(Protocol):
         ...
 
     async def history(self, jobs: Sequence[str], most: int) -> Mapping[str, Sequence[str]]:
-        """Return the newest endings of each of ``jobs``, at most ``most`` of each, the newest first."""
+        """Return the newest endings of each of ``jobs``, at most ``most`` of each: those first that
+        were written down last."""
         ...
 
     async def set_note(self, job: str, text: str | None) -> None:

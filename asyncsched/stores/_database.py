@@ -88,6 +88,32 @@ class Database:
         self._knows_boot = True
         return answer
 
+    def write_at_leisure(self, work: Work[T], *, patience: float) -> T:
+        """Carry out what nothing rests on, and return what ``work`` returns.
+
+        Args:
+            work: what is done.
+            patience: longest wait, in seconds, for a lock that another process has: others wait behind it here.
+
+        Raises:
+            sqlite3.Error, OSError, UnusableFileError: it may or may not be written.
+        """
+        self._wait_at_most(patience)
+        try:
+            return self.write(work, give_up_at=float("inf"), is_durable=False)
+        finally:
+            with suppress(sqlite3.Error):
+                self._wait_at_most(self._busy_timeout)
+
+    @property
+    def patience(self) -> float:
+        """The longest wait, in seconds, for a lock that another process has."""
+        return self._busy_timeout
+
+    def _wait_at_most(self, patience: float) -> None:
+        if self._connection is not None:  # a new one begins with its own
+            self._connection.execute(f"PRAGMA busy_timeout = {round(patience * 1_000)}")
+
     def close(self) -> None:
         """Close the connection, if there is one; the next use opens another."""
         if self._connection is not None:
@@ -194,6 +220,11 @@ class Database:
             connection.execute("DELETE FROM locks")
             connection.execute("DELETE FROM boot")
             connection.execute("INSERT INTO boot VALUES (?)", (self._boot,))
+
+
+def is_passing(error: Exception) -> bool:
+    """Return whether ``error`` says nothing against the file: another process has it, or there is no room."""
+    return isinstance(error, TimeoutError) or (isinstance(error, sqlite3.Error) and _code(error) in _PASSING)
 
 
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}

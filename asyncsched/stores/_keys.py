@@ -8,6 +8,17 @@
     <prefix>schedule:jobs:handed                 set of ticks whose run was interrupted by a clean stop
     <prefix>schedule:jobs:nodes                  sorted set of the nodes that are there
 
+What is kept for people only (``_redis_board``):
+
+    <prefix>schedule:jobHistory:<job>            list of the endings of its ticks
+    <prefix>schedule:jobs:reports                hash of what each node says of itself
+    <prefix>schedule:jobs:catalogue:<digest>     string: definitions of jobs
+    <prefix>schedule:jobs:fireTimes, successes   sorted sets of jobs: next fire time, newest success
+    <prefix>schedule:jobs:notes                  hash: who has paused a job, and why
+    <prefix>schedule:jobs:orders                 hash of what was asked for and not taken yet
+    <prefix>schedule:jobs:answer:<order>         string: what became of it
+    <prefix>schedule:jobs:check                  anything: what a check tries the user's rights on
+
 And a channel, ``<prefix>schedule:jobs:decided:<database>``, of the ticks that were decided.
 
 On a Redis Cluster the job stands in braces, so that all keys of a job are in one slot: a script takes keys of
@@ -35,16 +46,28 @@ class Keys:
         in_braces: whether jobs stand in braces.
     """
 
-    __slots__ = ("_after", "_locks", "_states", "decided", "handed", "nodes", "paused")
+    __slots__ = (
+        "_after", "_histories", "_index", "_locks", "_states", "check", "decided", "fire_times", "handed", "in_braces",
+        "nodes", "notes", "orders", "paused", "reports", "successes",
+    )  # fmt: skip
 
     def __init__(self, prefix: str, *, in_braces: bool = False) -> None:
         before, self._after = ("{", "}") if in_braces else ("", "")
+        self.in_braces = in_braces
         self._locks = f"{prefix}schedule:jobLock:{before}"
         self._states = f"{prefix}schedule:job:{before}"
-        self.paused = f"{prefix}schedule:jobs:paused"
-        self.handed = f"{prefix}schedule:jobs:handed"
-        self.nodes = f"{prefix}schedule:jobs:nodes"
-        self.decided = f"{prefix}schedule:jobs:decided"
+        self._histories = f"{prefix}schedule:jobHistory:{before}"
+        self._index = f"{prefix}schedule:jobs:"
+        self.paused = f"{self._index}paused"
+        self.handed = f"{self._index}handed"
+        self.nodes = f"{self._index}nodes"
+        self.decided = f"{self._index}decided"
+        self.reports = f"{self._index}reports"
+        self.fire_times = f"{self._index}fireTimes"
+        self.successes = f"{self._index}successes"
+        self.notes = f"{self._index}notes"
+        self.orders = f"{self._index}orders"
+        self.check = f"{self._index}check"
 
     def locks(self, job: str, suffixes: Sequence[str]) -> list[str]:
         """Return the keys of the job's locks, or of its tick record, whose names end like this."""
@@ -54,6 +77,18 @@ class Keys:
     def state(self, job: str) -> str:
         """Return the key of what outlives the job's runs."""
         return self._states + job + self._after
+
+    def history(self, job: str) -> str:
+        """Return the key of the job's endings."""
+        return self._histories + job + self._after
+
+    def catalogue(self, digest: str) -> str:
+        """Return the key of definitions of jobs."""
+        return f"{self._index}catalogue:{digest}"
+
+    def answer(self, order_id: str) -> str:
+        """Return the key of what became of an order."""
+        return f"{self._index}answer:{order_id}"
 
     def job_of(self, state_key: str) -> str:
         """Return whose state a key holds; empty: it is none of ours. Only where jobs do not stand in braces."""

@@ -10,6 +10,17 @@
     handed  with ``rerun_on_crash``: interrupted ticks whose lease was given back
     boot    one row: the start of the system by whose monotonic clock the locks end
 
+What is kept for people only (``_board_rows`` has the statements on it):
+
+    history     endings of ticks, at most ``history`` of each job
+    reports     what each process says of itself
+    catalogues  definitions of jobs, by their digest
+    fire_times  when each job is due next
+    successes   when a run of each job ended well last
+    notes       who has paused a job, or all of them, and why
+    orders      what was asked for and not taken yet
+    answers     what became of it
+
 Instants are microseconds of the wall clock; only those of ``locks`` are the monotonic clock's. With a ``prefix``, the
 name of a job in ``job`` is ``<prefix> <job>``: neither of them may hold a space.
 """
@@ -56,6 +67,30 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN runs INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN unwanted INTEGER NOT NULL DEFAULT 0
     """,
+    """
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY, job TEXT NOT NULL, at_us INTEGER NOT NULL, until_us INTEGER NOT NULL,
+        ending TEXT NOT NULL
+    );
+    CREATE INDEX history_of_job ON history (job);
+    CREATE INDEX history_until ON history (until_us);
+    CREATE TABLE reports (
+        node TEXT PRIMARY KEY, at_us INTEGER NOT NULL, until_us INTEGER NOT NULL, digest TEXT NOT NULL,
+        report TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE catalogues (
+        digest TEXT PRIMARY KEY, until_us INTEGER NOT NULL, definitions TEXT NOT NULL
+    );
+    CREATE TABLE fire_times (
+        job TEXT PRIMARY KEY, at_us INTEGER NOT NULL, until_us INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE successes (
+        job TEXT PRIMARY KEY, at_us INTEGER NOT NULL, until_us INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE notes (job TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE orders (id TEXT PRIMARY KEY, until_us INTEGER NOT NULL, placed TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE answers (id TEXT PRIMARY KEY, until_us INTEGER NOT NULL, answer TEXT NOT NULL) WITHOUT ROWID
+    """,
 )
 """What brings a file from each version to the next. Only ever add to the end."""
 
@@ -77,7 +112,7 @@ TABLES = {
 }
 
 
-def _as_json(*columns: str) -> str:
+def as_json(*columns: str) -> str:
     """Return the expression for rows as a JSON array of arrays. Bytes and infinity have no place in it, and ours have
     neither, nor any other real number."""
     safe = ", ".join(
@@ -86,30 +121,28 @@ def _as_json(*columns: str) -> str:
     return f"json_group_array(json_array({safe}))"
 
 
-def _of_json(*columns: str) -> str:
+def of_json(*columns: str) -> str:
     values = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(columns)))
     return f"SELECT {values} FROM json_each(?)"
 
 
 def _read(name: str, table: Table) -> str:
-    columns = _as_json(*table.keys, *table.others)
+    columns = as_json(*table.keys, *table.others)
     return f"(SELECT {columns} FROM {name} WHERE job IN (SELECT value FROM json_each(:names)))"
 
 
 READ = "SELECT " + ", ".join(_read(name, table) for name, table in TABLES.items())
 """All rows of the jobs ``names`` (JSON), as JSON for each table."""
-WRITE = {
-    name: f"INSERT OR REPLACE INTO {name} {_of_json(*table.keys, *table.others)}" for name, table in TABLES.items()
-}
+WRITE = {name: f"INSERT OR REPLACE INTO {name} {of_json(*table.keys, *table.others)}" for name, table in TABLES.items()}
 """Writes rows (JSON) of each table."""
 DELETE = {
-    name: f"DELETE FROM {name} WHERE ({', '.join(table.keys)}) IN ({_of_json(*table.keys)})"
+    name: f"DELETE FROM {name} WHERE ({', '.join(table.keys)}) IN ({of_json(*table.keys)})"
     for name, table in TABLES.items()
 }
 """Deletes rows (JSON) of each table, by their keys."""
 LOOK = (
-    f"SELECT (SELECT {_as_json('job')} FROM jobs WHERE paused = 1), "
-    f"(SELECT {_as_json('job', 'tick_us', 'owner')} FROM handed WHERE until_us > :wall_us)"
+    f"SELECT (SELECT {as_json('job')} FROM jobs WHERE paused = 1), "
+    f"(SELECT {as_json('job', 'tick_us', 'owner')} FROM handed WHERE until_us > :wall_us)"
 )
 """What a refresh wants to know, as JSON."""
 CLEAN = (
@@ -119,6 +152,11 @@ CLEAN = (
     "DELETE FROM locks WHERE until_us <= :monotonic_us",
 )
 """Deletes what nobody asks for any more."""
+CLEAN_BOARD = tuple(
+    f"DELETE FROM {table} WHERE until_us <= :wall_us"
+    for table in ("history", "reports", "catalogues", "fire_times", "successes", "orders", "answers")
+)
+"""The same of what is kept for people."""
 
 
 def build(path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
-    from asyncsched.protocols import Attendance, Clock
+    from asyncsched.protocols import Attendance, Board, Clock
 
 
 class _Attendance:
@@ -63,6 +63,7 @@ class MemoryStore:
         self._paused: set[str] = set()
         self._listeners: list[Callable[[str, int], None]] = []
         self._attendances: list[_Attendance] = []
+        self._board: Board | None = None
 
     def __repr__(self) -> str:
         return f"<MemoryStore jobs={len(self._jobs)} paused={len(self._paused)}>"
@@ -124,6 +125,15 @@ class MemoryStore:
         attendance = _Attendance(self._attendances, name, heard)
         self._attendances.append(attendance)
         return attendance
+
+    @property
+    def board(self) -> Board:
+        """What the schedulers that share this object say of themselves, for people."""
+        if self._board is None:
+            from asyncsched.stores._memory_board import MemoryBoard
+
+            self._board = MemoryBoard(self._clock, self._jobs, self._paused)
+        return self._board
 
     async def close(self) -> None:
         """Do nothing: what other schedulers know stays."""

@@ -9,6 +9,8 @@ Commands used, all that a restricted user (ACL) needs, on keys matching ``<prefi
     in the scripts GET SET DEL PEXPIRE HMGET HGET HSET HDEL SADD SREM TIME;
     ZADD ZRANGEBYSCORE ZREMRANGEBYSCORE ZREM PEXPIRE SUBSCRIBE and in the scripts PUBLISH, so that nodes take turns;
     with ``rerun_on_crash`` also SADD PEXPIRE, and in the scripts HGETALL PTTL;
+    for the board SET GET HSET HDEL HGETALL ZADD ZREM ZRANGEBYSCORE ZREMRANGEBYSCORE PEXPIRE LRANGE, and in the scripts
+    LPUSH LRANGE LTRIM;
     on a Cluster CLUSTER SLOTS and ASKING; and on the Sentinels SENTINEL MASTER.
 
 INFO is asked of each server once, and may be refused: then nobody warns of an unsafe eviction policy.
@@ -34,6 +36,8 @@ from asyncsched.stores._keys import Keys
 from asyncsched.stores._link import Ask, Link, Place, SingleLink, check_all
 from asyncsched.stores._nodes import Attendance, Roll
 from asyncsched.stores._questions import Order, Questions
+from asyncsched.stores._redis_board import RedisBoard
+from asyncsched.stores._redis_posts import leniently
 from asyncsched.stores._sentinel import SentinelLink
 from asyncsched.stores._server_time import most_behind
 from asyncsched.stores._settings import checked_prefix, checked_replica_ack
@@ -84,6 +88,8 @@ class RedisStore:
         self._pauses = 0
         self._handovers = _handover.Handovers()
         self._roll = Roll(self._keys.nodes)
+        self.board = RedisBoard(self._link, self._keys, self.time, replica_ack=replica_ack)
+        """Where the cluster's state is kept for people."""
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._link.where}>"
@@ -106,7 +112,8 @@ class RedisStore:
 
     async def refresh(self) -> Sequence[str]:
         """Fetch the time of every server, the names of the paused jobs and, if somebody listens, the ticks that were
-        handed over, in one round trip; of a server that is new, look for what is unsafe.
+        handed over, in one round trip, in which the nodes' reports go along; of a server that is new, look for what is
+        unsafe.
 
         Raises:
             StoreUnavailableError: a server did not answer. What the others said is kept.
@@ -125,20 +132,27 @@ class RedisStore:
                 if not isinstance(found, Exception):
                     self._handovers.tell(_wire.names(found))
             check_all(answers)
-            return await self._look_for_unsafe(servers)
+            return (*await self._look_for_unsafe(servers), *self.board.news())
 
     async def _settle_and_meet(self, orders: Sequence[Order]) -> list[object | Exception]:
-        """Carry out ``orders`` and, in the same round trip, look who is there; the first time in a second one, as it
-        takes the server's time."""
-        ask = partial(self._link.settle, place=_place_of, ask=_questions.command, patient=True)
+        """Carry out ``orders`` and, in the same round trip, look who is there and post what there is to say; the first
+        time in a second one, as both take the server's time."""
         now = self.time()
-        meeting = [] if now is None else self._roll.orders(now)
-        answers = await ask([*orders, *meeting])
-        found = answers[len(orders) :]
-        if now is None and (now := self.time()) is not None and (meeting := self._roll.orders(now)):
-            found = await ask(meeting)
-        if meeting:
-            self._roll.take(found)
+        if now is not None:
+            return await self._with_asides(orders, now)
+        answers = await self._link.settle(orders, _place_of, leniently, patient=True)
+        if (now := self.time()) is not None:
+            await self._with_asides([], now)
+        return answers
+
+    async def _with_asides(self, orders: Sequence[Order], now: float) -> list[object | Exception]:
+        meeting = self._roll.orders(now)
+        with self.board.posting(now) as post:
+            asked = [*orders, *meeting, *post.orders]
+            answers = await self._link.settle(asked, _place_of, leniently, patient=True) if asked else []
+            if meeting:
+                self._roll.take(answers[len(orders) : len(orders) + len(meeting)])
+            post.take(answers[len(orders) + len(meeting) :])
         return answers[: len(orders)]
 
     async def _look_for_unsafe(self, servers: Sequence[Server]) -> Sequence[str]:

@@ -23,6 +23,7 @@ from asyncsched.stores._database import FAILURES, Database
 from asyncsched.stores._handover import KEPT_MS, Handovers
 from asyncsched.stores._rows import CorruptError, Job
 from asyncsched.stores._settings import checked_prefix
+from asyncsched.stores._sqlite_board import SqliteBoard
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from asyncsched.protocols import Clock
     from asyncsched.stores._database import Work
     from asyncsched.stores._decide import Now
+    from asyncsched.stores._sqlite_posts import Post
 
 REFRESH_INTERVAL = 1.0
 """Seconds: a pause reaches every process within 2 s."""
@@ -67,6 +69,8 @@ class SqliteStore:
         self._was_checked = False
         self._cleaned_at = float("-inf")
         self._inherited: list[Database] = []
+        self.board = SqliteBoard(self._path, self._prefix, self._clock, self._ask)
+        """Where the cluster's state is kept for people."""
         self._begin()
 
     def _begin(self) -> None:
@@ -92,13 +96,15 @@ class SqliteStore:
         return job in self._paused
 
     async def refresh(self) -> Sequence[str]:
-        """Fetch the names of the paused jobs and, if somebody listens, the ticks that were handed over; now and then,
-        delete what has expired.
+        """Fetch the names of the paused jobs and, if somebody listens, the ticks that were handed over, and let the
+        nodes' reports go along; now and then, delete what has expired.
 
         Raises:
             StoreUnavailableError: the file could not be read.
         """
-        paused, handed = await self._ask("answer a refresh", lambda database: database.read(_look))
+        with self.board.posting() as post:
+            paused, handed = await self._ask("answer a refresh", partial(_look_and_post, post))
+            post.take()
         self._paused = frozenset(job for name in paused if (job := self._job(name)) is not None)
         if self._handovers.are_wanted:
             entries = [(tick_us, owner, self._job(name)) for name, tick_us, owner in handed]
@@ -106,8 +112,9 @@ class SqliteStore:
         if self._clock.monotonic() >= self._cleaned_at + CLEANING_INTERVAL:
             self._cleaned_at = self._clock.monotonic()
             with suppress(StoreUnavailableError):  # nothing rests on it
-                await self._write("delete what has expired", _clean, is_durable=False)
-        return await self._look_for_unsafe()
+                await self._write("delete what has expired", partial(_clean, _schema.CLEAN), is_durable=False)
+                await self._write("delete what has expired", partial(_clean, _schema.CLEAN_BOARD), is_durable=False)
+        return (*await self._look_for_unsafe(), *self.board.news())
 
     async def _look_for_unsafe(self) -> Sequence[str]:
         if self._was_checked:
@@ -240,8 +247,14 @@ def _look(connection: sqlite3.Connection, now: Now) -> tuple[list[object], list[
     return [name for (name,) in paused], handed
 
 
-def _clean(connection: sqlite3.Connection, now: Now) -> None:
-    for statement in _schema.CLEAN:
+def _look_and_post(post: Post, database: Database) -> tuple[list[object], list[list[object]]]:
+    found = database.read(_look)
+    post.write(database)
+    return found
+
+
+def _clean(statements: Sequence[str], connection: sqlite3.Connection, now: Now) -> None:
+    for statement in statements:
         connection.execute(statement, {"wall_us": now.wall_us, "monotonic_us": round(now.monotonic * 1e6)})
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncsched._clock import sleep
 from asyncsched.exceptions import StoreUnavailableError
+from asyncsched.testing._board_link import LinkedBoard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,30 +61,39 @@ class StoreLink:
         self.latency: float = 0.0 if like is None else like.latency
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
+        """Whether what is asked arrives."""
         return not (self.is_cut or self.is_dead)
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether the node can be asked."""
+        return self.is_open and not self._dial.is_frozen
 
     @property
     def hears(self) -> bool:
         """Whether news come through."""
-        return self._is_open and not self.loses_answers
+        return self.is_open and not self.loses_answers
 
     def __getattr__(self, name: str) -> Any:
         """Return what the store has by this name, with the faults of the way if it is waited for."""
         value = getattr(self._store, name)
+        if name == "board":
+            return LinkedBoard(self, value)
         if name == "attend":
             return lambda of, heard: LinkedAttendance(self, value(of, self._when_hearing(heard)))
         if name not in self._is_awaited:
             self._is_awaited[name] = inspect.iscoroutinefunction(value)
-        return partial(self._ask, name, value) if self._is_awaited[name] else value
+        return partial(self.ask, name, value) if self._is_awaited[name] else value
 
-    async def _ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
+    async def ask(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
+        """Ask, with the faults of the way."""
         await self._travel()
-        if not self._is_open:
+        if not self.is_open:
             raise StoreUnavailableError(f"{name}: cut off from the store")
         answer = await method(*args, **more)
         await self._travel()
-        if self.loses_answers or not self._is_open:
+        if self.loses_answers or not self.is_open:
             raise StoreUnavailableError(f"{name}: cut off from the store before its answer came")
         return answer
 
@@ -93,7 +103,7 @@ class StoreLink:
 
     def is_paused(self, job: str) -> bool:
         """Return whether the job is paused, as far as this node has heard."""
-        if self._is_open:
+        if self.is_open:
             self._paused[job] = self._store.is_paused(job)
         return self._paused.get(job, False)
 

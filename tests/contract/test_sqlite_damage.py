@@ -357,7 +357,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that holds little."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "none", folder], capture_output=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=384k,mode=700", "none", folder], capture_output=True)
     if done.returncode:
         pytest.skip("nobody may mount a file system here")
     yield folder

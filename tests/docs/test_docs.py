@@ -222,7 +222,7 @@ def test_every_module_is_in_the_architecture() -> None:
     modules = {path.stem for path in (ROOT / "asyncsched").glob("*.py")} - {"__init__"}
     parts = {
         f"{package}.{path.stem}"
-        for package in ("contrib", "stores", "testing")
+        for package in ("cli", "contrib", "stores", "testing")
         for path in (ROOT / "asyncsched" / package).glob("*.py")
         if path.stem != "__init__"
     }
@@ -411,10 +411,17 @@ async def test_log_lines_of_a_busy_day_are_as_documented(caplog: pytest.LogCaptu
 async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: str) -> None:
     from redis.asyncio import Redis
 
+    from asyncsched.stores.redis import RedisStore
+
     async def work() -> None:
         await asyncio.Event().wait()
 
-    scheduler = Scheduler(redis_url, prefix="shop:", shutdown_timeout=0)
+    async def end() -> None:
+        pass
+
+    store = RedisStore(redis_url, prefix="shop:")
+    scheduler = Scheduler(store, shutdown_timeout=0)
+    scheduler.add_job("ends", end).per_seconds(0.1)
     scheduler.add_job("now", work).immediate().on_one_server()
     scheduler.add_job("in_turn", work).per_hours(24).on_one_server()
     scheduler.add_job("tick", work).per_seconds(0.1).on_one_server().without_overlapping().rerun_on_crash()
@@ -424,11 +431,18 @@ async def test_the_table_of_keys_names_all_keys(redis_server: Any, redis_url: st
             while len(scheduler.snapshot().active) < 4:
                 await asyncio.sleep(0.02)
             await scheduler.pause("now")
+            await store.board.set_note("now", "{}")
+            await store.board.place_order("o1", "{}")
+            await store.board.answer_order("o1", "{}")
+            while not await redis.exists("shop:schedule:jobs:successes"):
+                await asyncio.sleep(0.02)
             kinds = {key: await redis.type(key) for key in await redis.keys("*")}
         kinds |= {key: await redis.type(key) for key in await redis.keys("*")}  # with what the stop has handed over
     kinds = {re.sub(r":run:\d+$", ":run:<tick>", key): kind for key, kind in kinds.items()}
     kinds = {re.sub(r":overlap:\d+$", ":overlap:<slot>", key): kind for key, kind in kinds.items()}
-    found = {re.sub(r"(:job(Lock)?):\w+", r"\1:<job_name>", key).replace("shop:", "<prefix>") for key in kinds}
+    kinds = {re.sub(r":(catalogue):\w+$", r":\1:<digest>", key): kind for key, kind in kinds.items()}
+    kinds = {re.sub(r":answer:\w+$", ":answer:<order>", key): kind for key, kind in kinds.items()}
+    found = {re.sub(r"(:job(Lock|History)?):\w+", r"\1:<job_name>", key).replace("shop:", "<prefix>") for key in kinds}
     documented = BY_NAME["docs/cluster.md"].table("key", "type", "value", "time to live")
     assert {code(row["key"])[0] for row in documented} == found
     assert {row["type"] for row in documented} == set(kinds.values())

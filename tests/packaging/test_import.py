@@ -20,7 +20,7 @@ def imported_by(code: str) -> set[str]:
 
 
 USED_BY_SOME = {"redis", "hiredis", "fakeredis", "fastapi", "starlette", "rich", "anyio", "sqlite3"}
-USED_BY_SOME |= {"tenacity", "httpx", "sentry_sdk", "prometheus_client", "opentelemetry"}
+USED_BY_SOME |= {"typer", "pydantic", "tenacity", "httpx", "sentry_sdk", "prometheus_client", "opentelemetry"}
 
 
 @pytest.mark.parametrize("code", ["import asyncsched", "import asyncsched; asyncsched.Scheduler()"])

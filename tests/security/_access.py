@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from _contract import OVERLAP, SERVER, lease, start, tick, trigger, verdict, won
 from _pages import BY_NAME
+from _reporter import Reporter, ending
 
 from asyncsched._grants import EVERY_JOB, ClaimKind, LockType
 from asyncsched._tasks import cancel_until_ended
@@ -37,7 +38,7 @@ USER, WORDS = _LINE[0], _LINE[1].split()
 COMMANDS = [word[1:] for word in WORDS if word.startswith("+")]
 (PATTERN,) = [word[1:] for word in WORDS if word.startswith("~")]
 (SECRET,) = [word[1:] for word in WORDS if word.startswith(">")]
-OPTIONAL = {"info"}
+OPTIONAL = {"info", "config"}
 """What is asked, and may be refused as far as the page says."""
 PREFIX = PATTERN.removesuffix("schedule:job*")
 
@@ -65,7 +66,8 @@ async def refused(server: RedisServer) -> set[str]:
         entries = await admin.acl_log()
     finally:
         await admin.connection_pool.disconnect()
-    return {entry["object"] for entry in entries if not entry["object"].startswith("client")} - OPTIONAL
+    names = {entry["object"] for entry in entries if not entry["object"].startswith("client")}
+    return {name for name in names if name.partition("|")[0] not in OPTIONAL}
 
 
 RUN = LockType.RUN
@@ -167,6 +169,36 @@ async def _turns(connect: Connect, url: str) -> object:
     return [*seen, len(places[0].nodes)]
 
 
+async def _board(connect: Connect, url: str) -> object:
+    # A node posts all that there is, another reads it, somebody orders something, and the node leaves.
+    store, other, now = connect(url, prefix=PREFIX), connect(url, prefix=PREFIX), now_us()
+    node = Reporter(history=1)
+    node.fire_times, node.successes = {"shown": now, "never": 0}, {"shown": now}
+    node.endings["shown"] += [ending(now - 1), ending(now)]
+    leave = store.board.attach(node)
+    await other.board.place_order("o1", "{}")
+    await other.board.set_note("shown", "{}")
+    said = [*await store.refresh(), *await store.refresh()]
+    heard = len(node.orders)
+    found, texts = await other.board.read(), await other.board.history(["shown"], 2)
+    told = [len(found.reports), len(found.catalogues), len(found.fire_times), len(found.successes), len(found.notes)]
+    taken = await store.board.take_order("o1")
+    await store.board.answer_order("o1", "{}")
+    await other.board.set_note("shown", None)
+    held = await won(store, replace(tick(now, job="shown"), max_attempts=2))
+    locks = len(await other.board.locks([held.job]))
+    answer = await other.board.answer_to("o1")
+    await leave()
+    left = len((await other.board.read()).reports)
+    return [*told, len(texts["shown"]), heard, taken, answer, locks, left, said]
+
+
+async def _rights(connect: Connect, url: str) -> object:
+    # A check of the set-up finds whatever the user may not do.
+    found = await connect(url, prefix=PREFIX, replica_ack=1).board.check()
+    return [each.what for each in found if each.level == "error" and each.what.startswith("rights")]
+
+
 async def _ask(store: RedisStore, order: Order) -> list[Any]:
     return await store._link.settle([order], lambda order: order[0], _questions.command)
 
@@ -187,6 +219,8 @@ TOUR: dict[str, tuple[Step, str]] = {
     "rerun": (_rerun, "[True, [held], [True], True, 2, [True], []]"),
     "turns": (_turns, "[2, {'told'}, 2, 1]"),
     "late return": (_late_return, "[True]"),
+    "board": (_board, "[1, 1, 1, 1, 1, 1, 1, True, {}, 4, 0, []]"),
+    "rights": (_rights, "[]"),
 }
 """Steps by name, each with what it answers a user who may do all of it. Every documented command is used by one."""
 

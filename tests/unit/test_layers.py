@@ -28,6 +28,7 @@ LAYERS = [
         "_extras",
         "_progress",
         "_records",
+        "_record_texts",
     ],
     ["_handlers", "_base_handler"],
     # pure time: no I/O; _clock alone reads time and sleeps
@@ -43,6 +44,7 @@ LAYERS = [
     # engine: one run, claims, leases, accounting, the loop
     [
         "_events",
+        "_notes",
         "_job_state",
         "_accounting",
         "_outage",
@@ -58,10 +60,13 @@ LAYERS = [
         "_monitors",
     ],
     ["_recovery", "_catch_up", "_claim", "_patience", "_queue", "_turns", "_claims", "_ticker", "_guide", "_engine"],
+    ["_catalogue", "_orders", "_recorder"],
     # facade
+    ["_schedule_texts", "_cluster_view", "_why_words", "_why", "console", "_recording"],
     ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells
     ["__init__", "testing", "contrib"],
+    ["cli", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 PURE = ["triggers", "_timeline", "_misfire"]

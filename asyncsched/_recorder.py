@@ -1,0 +1,287 @@
+"""Owns what a running scheduler has to say of itself to those who watch the cluster, until a board has written it down.
+
+Most of what it is told nobody will ever read, so it keeps little, and makes texts only when a board collects them. It
+knows neither where the board keeps them nor who reads them; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from asyncsched import _record_texts as texts
+from asyncsched._catalogue import Catalogue
+from asyncsched._grants import ClaimKind
+from asyncsched._instants import from_us
+from asyncsched._job_state import MISSED
+from asyncsched._records import MOST_ACTIVE, ActiveRun, NodeRecord, Posting
+from asyncsched._run import Outcome, SkipReason
+from asyncsched._store_health import skew_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from asyncsched._engine import Engine
+    from asyncsched._job_state import JobState, Kept
+    from asyncsched._logs import SafeLogger
+    from asyncsched._run import Run
+    from asyncsched.protocols import Clock, Store
+
+MOST_JOBS = 10_000
+"""Jobs of which something is recorded: the first that a scheduler has."""
+MOST_KEPT = 20_000
+"""Endings that wait for a board, of all jobs; each job has its share of them, at least ``LEAST_KEPT``."""
+LEAST_KEPT = 2
+MOST_AT_ONCE = 2_000
+"""Endings in one posting to a store that is not in this process; the others follow with the next ones."""
+MOST_FIRE_TIMES = 500
+"""The same of fire times."""
+RESTS = (SkipReason.PAUSED, SkipReason.MAINTENANCE)
+_SUCCEEDED = Outcome.SUCCEEDED
+
+
+class Recorder:
+    """The ``Reporter`` of one running scheduler.
+
+    Args:
+        engine: what is reported of.
+        environment: the scheduler's; empty: none.
+        version: of asyncsched.
+        history: endings that are kept of each job, at least 1.
+        history_for: seconds for which they are kept.
+        on_orders: is told of the orders that are open.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        clock: Clock,
+        logger: SafeLogger,
+        *,
+        environment: str,
+        version: str,
+        history: int,
+        history_for: float,
+        on_orders: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._logger = logger
+        self._environment = environment
+        self._version = version
+        self._history = history
+        self._history_for = history_for
+        self._on_orders = on_orders
+        self._is_near = store.refresh_interval is None
+        self._started_us = self._now_us()
+        self._host = socket.gethostname()
+        self._catalogue = Catalogue(clock)
+        self._states: dict[str, JobState] = {}
+        self._fresh: list[JobState] = []
+        """Jobs of which endings are kept, each once."""
+        self._share = history
+        self._trim_at = 2 * history
+        self._outgoing: dict[str, list[str]] = {}
+        """Endings that a board has collected and not written down yet, as far as is known."""
+        self._successes: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        """Fire times that are written down."""
+        self._telling: dict[str, int] = {}
+        self._dropped = 0
+        self._resting: dict[str, SkipReason] = {}
+
+    # What the engine tells
+
+    def adopt(self, state: JobState) -> None:
+        """Record what becomes of a job, unless there are too many."""
+        if len(self._states) >= MOST_JOBS:
+            return
+        self._states[state.name] = state
+        state.kept = []
+        self._catalogue.add(state)
+        self._share = max(LEAST_KEPT, min(self._history, MOST_KEPT // len(self._states)))
+        self._trim_at = 2 * self._share
+
+    def retire(self, state: JobState) -> None:
+        """Report a job no more; how its runs in progress end is recorded still."""
+        self._resting.pop(state.name, None)
+        if self._states.pop(state.name, None) is not None:
+            self._catalogue.remove(state.name)
+            self._told.pop(state.name, None)
+
+    def ended(self, state: JobState, run: Run) -> None:
+        """Record the end of a run, which is of a job that is recorded."""
+        if self._resting:
+            self._resting.pop(state.name, None)
+        if run.outcome is _SUCCEEDED and run.is_bare:
+            self._keep(state, (run.fire_us, run.started_us, run.duration))
+        else:
+            self._keep(state, self._all_of(run))
+
+    def skipped(
+        self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind, run: Run | None = None
+    ) -> None:
+        """Record that a tick, or what was asked for, did not run here; ``run``: the one that it would have been."""
+        if state.kept is not None and not (kind is ClaimKind.TICK and self._rests(state.name, reason)):
+            what: dict[str, str | float] = {} if run is None else self._ids_of(run)
+            what |= {"at_us": self._now_us(), "outcome": Outcome.SKIPPED.value, "reason": reason.value}
+            self._keep(state, {**what, "fire_us": fire_us, **_kind(kind)})
+
+    def _rests(self, job: str, reason: SkipReason) -> bool:
+        """Return whether a skipped tick is one more in a row for which the job rests. Only the first one is recorded: a
+        job that is paused for long must not lose its history to that."""
+        if reason not in RESTS or self._resting.get(job) is reason:
+            return reason in RESTS
+        self._resting[job] = reason
+        return False
+
+    def missed(self, state: JobState, count: int, first_us: int, last_us: int) -> None:
+        """Record ticks that were noticed too late."""
+        if state.kept is not None:
+            what: dict[str, str | float] = {"at_us": self._now_us(), "outcome": MISSED}
+            self._keep(state, {**what, "fire_us": first_us, "last_us": last_us, "count": count})
+
+    def _keep(self, state: JobState, what: Kept) -> None:
+        kept = state.kept
+        assert kept is not None
+        if not kept:
+            self._fresh.append(state)
+        kept.append(what)
+        if len(kept) > self._trim_at:
+            self._drop(len(kept) - self._share)
+            del kept[: -self._share]
+
+    def _all_of(self, run: Run) -> dict[str, str | float]:
+        assert run.outcome is not None
+        what = self._ids_of(run) | {"at_us": self._now_us(), "outcome": run.outcome.value, "fire_us": run.fire_us}
+        what |= {"started_us": run.started_us, "duration": round(run.duration, 6), **_kind(run.kind)}
+        what |= {"attempt": run.attempt if run.attempt > 1 else 0, "fence": run.fence}
+        if run.errors:
+            what["error"] = texts.said_of(run.errors[-1])
+        return what
+
+    def _ids_of(self, run: Run) -> dict[str, str | float]:
+        run_id, trace_id = run.ids
+        return {"run_id": run_id, "trace_id": texts.clean(trace_id, texts.LONGEST_ID), "by": _by(run)}
+
+    def _drop(self, number: int) -> None:
+        """Count endings that nobody will see; kept for no board that reads them, they are no loss."""
+        if not self._is_near and not self._dropped:
+            self._logger.debug("not all endings are written down: there are more of them than the store is told of")
+        self._dropped += number
+
+    # What a board collects
+
+    def collect(self) -> Posting:
+        """Return what is to be written down now."""
+        self._take_endings()
+        self._take_fire_times()
+        self._catalogue.complete(None if self._is_near else self._catalogue.PORTION)
+        return Posting(
+            node=self._engine.node,
+            report=self._report(),
+            catalogue=self._catalogue.due(),
+            fire_times=self._telling,
+            endings=self._outgoing,
+            successes=self._successes,
+            history=self._history,
+            history_for=self._history_for,
+        )
+
+    def posted(self, orders: Sequence[str]) -> None:
+        """Hear that it is written down, and which orders are open."""
+        self._outgoing, self._successes = {}, {}
+        self._told |= self._telling
+        self._telling = {}
+        self._catalogue.posted()
+        if orders:
+            self._on_orders(orders)
+
+    def _take_endings(self) -> None:
+        left = float("inf") if self._is_near else MOST_AT_ONCE - sum(map(len, self._outgoing.values()))
+        taken = 0
+        for state in self._fresh:
+            if left <= 0:
+                break
+            kept, state.kept = state.kept or [], []
+            self._outgoing.setdefault(state.name, []).extend(self._text(state.name, each) for each in kept)
+            left -= len(kept)
+            taken += 1
+        del self._fresh[:taken]
+
+    def _text(self, job: str, what: Kept) -> str:
+        node = self._engine.node
+        if isinstance(what, tuple):
+            fire_us, started_us, duration = what
+            at_us = started_us + round(duration * 1e6)
+            self._successes[job] = at_us
+            return texts.ending_text(
+                at_us, node, _SUCCEEDED.value, fire_us, started_us=started_us, duration=round(duration, 6)
+            )
+        if what["outcome"] == _SUCCEEDED:
+            self._successes[job] = int(what["at_us"])
+        return texts.ending_text(node=node, **what)  # type: ignore[arg-type]
+
+    def _take_fire_times(self) -> None:
+        told, telling = self._told, self._telling
+        changed = (
+            (name, state.next_us or 0) for name, state in self._states.items() if told.get(name) != (state.next_us or 0)
+        )
+        telling.update(islice(changed, None if self._is_near else MOST_FIRE_TIMES))
+
+    def _report(self) -> str:
+        engine = self._engine
+        skew = skew_of(self._clock, self._store)
+        record = NodeRecord(
+            node=engine.node,
+            host=self._host,
+            pid=os.getpid(),
+            version=self._version,
+            python=platform.python_version(),
+            environment=self._environment,
+            state="draining" if engine.is_stopping else "running",
+            started_at=from_us(self._started_us),
+            seen_at=from_us(self._started_us),
+            clock_skew=None if skew is None else round(skew, 1) + 0.0,
+            jobs=(),
+            active=tuple(map(self._active, islice(engine.executor.active, MOST_ACTIVE))),
+        )
+        return texts.report_text(record, self._catalogue.digest)
+
+    def _active(self, run: Run) -> ActiveRun:
+        return ActiveRun(
+            job=run.job,
+            node=run.node,
+            run_id=run.run_id,
+            trace_id=run.ids[1],
+            kind=run.kind.value,
+            fire_time=from_us(run.fire_us),
+            started_at=from_us(run.started_us) if run.started_us else None,
+            attempt=run.attempt,
+            fence=run.fence,
+            progress=_progress_of(run),
+        )
+
+    def _now_us(self) -> int:
+        return round(self._clock.time() * 1e6)
+
+
+def _kind(kind: ClaimKind) -> Mapping[str, str]:
+    return {} if kind is ClaimKind.TICK else {"kind": kind.value}
+
+
+def _by(run: Run) -> str:
+    return "" if run.side is None else texts.clean(run.side.by, texts.LONGEST_ID)
+
+
+def _progress_of(run: Run) -> str:
+    progress = None if run.side is None else run.side.progress
+    if progress is None:
+        return ""
+    of = "" if progress.total is None else f" of {progress.total:g}"
+    return f"{progress.done:g}{of} {progress.message}".strip()
