@@ -113,6 +113,14 @@ class Console:
             raise ConfigurationError(f"Console: {self._store!r} has no board, so its cluster has no state to be seen")
         self._board = board
 
+    def acting(self, by: str) -> Console:
+        """Return a console on the same store for someone else who acts. It closes nothing.
+
+        Raises:
+            ConfigurationError: ``by`` is no name.
+        """
+        return Console(self._store, by=by, clock=self._clock)
+
     def __repr__(self) -> str:
         return f"<Console store={self._store!r} by={self._by!r}>"
 

@@ -65,7 +65,7 @@ LAYERS = [
     ["_schedule_texts", "_cluster_view", "_why_words", "_why", "console", "_recording"],
     ["_registry", "_groups", "_preview", "_snapshot", "_health", "_signals", "_steering", "_scheduler"],
     # shells
-    ["__init__", "testing", "contrib"],
+    ["__init__", "testing", "contrib", "dashboard"],
     ["cli", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
