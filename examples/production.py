@@ -4,8 +4,8 @@ JOBS_STORE=redis://localhost:6379/0 JOBS_OPERATORS=secret:ada uvicorn examples.p
 JOBS_STORE=redis://localhost:6379/0 JOBS_OPERATORS=secret:ada uvicorn examples.production:app --port 8002
 JOBS_STORE=redis://localhost:6379/0 JOBS_OPERATORS=secret:ada uvicorn examples.production:app --port 8003
 
-Each replica has ``/jobs`` (the dashboard of the whole cluster), ``/metrics``, ``/healthz`` and ``/readyz``. From outside:
-``asyncsched list --url redis://localhost:6379/0``.
+Each replica has ``/jobs`` (the dashboard of the whole cluster), ``/metrics``, ``/healthz`` and ``/readyz``. From
+outside: ``asyncsched list --url redis://localhost:6379/0``.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ async def collect(ctx: RunContext) -> None:
     await asyncio.sleep(0.02)
 
 
-@scheduler.job("report").per_seconds(5).on_one_server().without_overlapping().lock_ttl(10)
+@scheduler.job("report").per_seconds(20).on_one_server().without_overlapping().lock_ttl(10)
 async def report(ctx: RunContext) -> None:
     """A long one, which says how far it is."""
-    for step in range(1, 11):
+    for page in range(1, 25):
         await asyncio.sleep(0.5)
-        ctx.progress(step, 10, "pages")
+        ctx.progress(page, 24, "pages")
 
 
 @scheduler.job("import_prices").per_seconds(2).on_one_server()
@@ -60,8 +60,8 @@ async def send_invoices() -> None:
 
 
 def operator(request: Request) -> str | None:
-    """Return who asks, by HTTP basic authentication: ``JOBS_OPERATORS`` is ``password:name``. A real service asks its own
-    sessions."""
+    """Return who asks, by HTTP basic authentication: ``JOBS_OPERATORS`` is ``password:name``. A real service asks its
+    own sessions."""
     password, _, name = os.environ.get("JOBS_OPERATORS", "").partition(":")
     kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
     if not name or kind != "Basic":
