@@ -66,6 +66,10 @@ class Catalogue:
             self._told_digest, self._told_at = self.digest, self._clock.monotonic()
         return was_due
 
+    def forgotten(self) -> None:
+        """Hear that it is written down no more."""
+        self._told_digest = ""
+
 
 def definition_of(state: JobState) -> Definition:
     """Return a job as it is declared here. The same declaration has the same digest in every process."""

@@ -59,6 +59,11 @@ def names_in(text: BoardText, nodes: Iterable[NodeRecord]) -> tuple[str, ...]:
     return tuple(sorted({job for node in nodes for job in node.jobs} | (set(text.paused) - {EVERY_JOB})))
 
 
+def names_ever(text: BoardText, nodes: Iterable[NodeRecord]) -> tuple[str, ...]:
+    """Return the names of all jobs of which there may be endings, also after their nodes have left, sorted."""
+    return tuple(sorted({*names_in(text, nodes), *text.fire_times, *text.successes}))
+
+
 def cluster_state(text: BoardText, last: Mapping[str, Sequence[str]]) -> ClusterState:
     """Return the state of a cluster; ``last``: the newest endings of each job."""
     nodes, definitions = nodes_of(text)

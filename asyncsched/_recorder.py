@@ -202,6 +202,11 @@ class Recorder:
         if orders:
             self._on_orders(orders)
 
+    def forgotten(self) -> None:
+        """Hear that the store has lost what was written down."""
+        self._catalogue.forgotten()
+        self._told.clear()
+
     def _take_endings(self) -> None:
         jobs = chain(self._leaving, self._states.values())
         waiting = [(state.name, kept) for state in jobs if (kept := state.kept)]

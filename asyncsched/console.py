@@ -19,6 +19,7 @@ from asyncsched._cluster_view import (
     endings_of,
     is_there,
     job_record,
+    names_ever,
     names_in,
     newest_first,
     nodes_of,
@@ -172,7 +173,7 @@ class Console:
         """Return how ticks have ended, the newest first.
 
         Args:
-            job: of which; it may be gone by now. ``None``: of all that nodes have, or that are paused.
+            job: of which; it may be gone by now. ``None``: of all that are known, also after their nodes have left.
             most: how many, 1 to 10 000.
             since: the earliest end, itself included; aware; ``None``: any.
             until: the latest end, itself included; aware; ``None``: any.
@@ -187,7 +188,7 @@ class Console:
         names: Sequence[str]
         if job is None:
             text, nodes, _ = await self._read()
-            names = names_in(text, nodes)
+            names = names_ever(text, nodes)
         else:
             names = [checked_name(job, what="job name")]
         read = await self._board.history(names, MOST_ENDINGS if until is not None else most + LAST_READ)

@@ -194,6 +194,10 @@ class Reporter(Protocol):
         others', the same ones again until somebody takes them."""
         ...
 
+    def forgotten(self) -> None:
+        """Hear that the store has lost what was written down before, so that all of it is to be said again."""
+        ...
+
 
 class Board(Protocol):
     """Where a cluster keeps what people want to know of it: who is there, how ticks ended, what was asked for.

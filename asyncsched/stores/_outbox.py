@@ -31,6 +31,7 @@ class Outbox:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._rest: Posting | None = None
+        self._has_reported = False
         self.digest = ""
         """Of the definitions that were posted last."""
         self.is_asked = False
@@ -61,6 +62,13 @@ class Outbox:
         """Hear that what was collected last is written down, but for ``rest``, and which orders are open."""
         self._rest = None if rest is None else self._bounded(rest)
         self._reporter.posted(orders)
+
+    def reported(self, is_new: bool) -> None:
+        """Hear that the node's report is written down; ``is_new``: there was none. If there should have been one, the
+        store has lost its data."""
+        if is_new and self._has_reported:
+            self._reporter.forgotten()
+        self._has_reported = True
 
     @property
     def has_rest(self) -> bool:

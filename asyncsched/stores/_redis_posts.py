@@ -197,6 +197,8 @@ class Posts:
         left = [piece for piece, is_through in zip(letter.pieces, outcomes, strict=True) if not is_through]
         rest_now = _board_wire.rest_of(letter.posting, [*left, *letter.waiting])
         letter.outbox.posted(rest_now, self._orders_in(letter, heads, now))
+        if heads and heads[0] in (0, 1):  # fields that HSET has made
+            letter.outbox.reported(is_new=heads[0] == 1)
         if letter.outbox.dropped:
             self._say("endings of ticks could not be written down for too long, and the oldest were dropped")
         self._look_for_stale(letter, ends, now)

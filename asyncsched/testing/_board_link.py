@@ -35,6 +35,11 @@ class LinkedReporter:
         if self._reporter is not None and self._link.hears:
             self._reporter.posted(orders)
 
+    def forgotten(self) -> None:
+        """Tell the node that nothing is written down any more."""
+        if self._reporter is not None and self._link.hears:
+            self._reporter.forgotten()
+
     def end(self) -> None:
         """Forget the node: it has vanished, and the board goes on asking for it."""
         self._reporter = None

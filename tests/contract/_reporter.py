@@ -35,7 +35,7 @@ class Reporter:
         self.endings: defaultdict[str, list[str]] = defaultdict(list)
         self.orders: Sequence[str] = ()
         self.is_away = False
-        self.posted_times = 0
+        self.posted_times = self.forgotten_times = 0
 
     def collect(self) -> Posting:
         if self.is_away:
@@ -63,3 +63,6 @@ class Reporter:
         self.successes.clear()
         for job, texts in self._collected["endings"].items():
             del self.endings[job][: len(texts)]
+
+    def forgotten(self) -> None:
+        self.forgotten_times += 1

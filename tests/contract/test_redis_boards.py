@@ -275,6 +275,19 @@ async def test_memory_that_is_full(connect: Any, redis_server: RedisServer, redi
 # What is lost, or away
 
 
+async def test_a_server_that_comes_back_empty_is_told_all_of_it_again(redis_backend: RedisBackend) -> None:
+    store, now = redis_backend.store(), redis_backend.now_us()
+    node = a_node(now)
+    store.board.attach(node)
+    for _ in range(3):
+        await store.refresh()
+    assert node.forgotten_times == 0, "the first report is no loss"
+    await redis_backend.raw.flushall()
+    for _ in range(3):
+        await store.refresh()
+    assert node.forgotten_times == 1
+
+
 async def test_a_server_that_has_forgotten_the_script(redis_backend: RedisBackend) -> None:
     store, now = redis_backend.store(), redis_backend.now_us()
     node = a_node(now)

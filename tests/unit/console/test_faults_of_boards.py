@@ -261,6 +261,9 @@ async def test_a_board_forgets_what_is_a_day_old_and_leaves_of_nodes_twice(store
         def posted(self, orders: Sequence[str]) -> None:
             raise AssertionError("nothing was collected")
 
+        def forgotten(self) -> None:
+            raise AssertionError("nothing was lost")
+
     detach = board.attach(Mute())
     await board.read()
     await detach()

@@ -229,6 +229,16 @@ async def test_a_removed_job_is_forgotten_after_its_last_ending(clock: FakeClock
         assert not recorder._leaving
 
 
+async def test_a_store_that_has_lost_its_data_is_told_all_of_it_again(clock: FakeClock) -> None:
+    async with running(clock, jobs=3) as (_, shelf):
+        first = shelf.collect()
+        assert shelf.collect().catalogue is None
+        (reporter,) = shelf.reporters
+        reporter.forgotten()
+        again = shelf.collect()
+        assert (again.catalogue, again.fire_times) == (first.catalogue, first.fire_times)
+
+
 async def test_the_catalogue_is_told_again_when_it_changes_and_every_five_minutes(clock: FakeClock) -> None:
     async with running(clock) as (scheduler, shelf):
         scheduler.add_job("rare", noop).per_hours(1)

@@ -115,6 +115,8 @@ async def test_jobs_come_and_go_with_their_scheduler(make: Make, console_of: Con
         with pytest.raises(UnknownJobError, match="'late'"):
             await console.job("late")
         assert await console.history("late"), "its history is kept"
+        assert {ending.job for ending in await console.history()} == {"late"}
+    assert {ending.job for ending in await console.history()} == {"late"}, "also after all nodes have left"
 
 
 async def test_what_a_console_refuses(make: Make) -> None:
