@@ -27,7 +27,7 @@ AT_ONCE = 8
 """Histories that are asked for at the same time."""
 OVERLAP = timedelta(seconds=5)
 """Nodes write down what has ended each second or so, and not in order."""
-FIRST_WAIT, NEXT_WAIT = 5.0, 0.5
+FIRST_WAIT, NEXT_WAIT = 5.0, 0.25
 """Seconds for which a page waits: for the cluster, if nothing is known of it yet; then for what is new."""
 
 
