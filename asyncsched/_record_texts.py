@@ -159,8 +159,7 @@ def success_text(
         attempt: 1 or more.
         fence: 0: it has none.
     """
-    took_us = round(duration * 1e6)
-    at_us = started_us + took_us
+    at_us = started_us + round(duration * 1e6)
     more = f',"run_id":"{run_id}"' if run_id else ""
     if trace_id:
         more += f',"trace_id":{quoted(clean(trace_id, LONGEST_ID))}'
@@ -170,7 +169,7 @@ def success_text(
         more += f',"fence":{fence}'
     return at_us, (
         f'{{"at":{at_us},"node":{node},"outcome":"succeeded","fire_us":{fire_us},"started_us":{started_us},'
-        f'"duration":{took_us / 1e6}{more}}}'
+        f'"duration":{duration:.6f}{more}}}'
     )
 
 

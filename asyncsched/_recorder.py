@@ -23,7 +23,7 @@ from asyncsched._run import Outcome, SkipReason
 from asyncsched._store_health import skew_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from asyncsched._engine import Engine
     from asyncsched._job_state import JobState, Kept
@@ -80,6 +80,7 @@ class Recorder:
         self._on_orders = on_orders
         self._is_near = store.refresh_interval is None
         self._started_us = self._now_us()
+        self._quoted_node = texts.quoted(engine.node)
         self._host = socket.gethostname()
         self._catalogue = Catalogue(clock)
         self._states: dict[str, JobState] = {}
@@ -208,11 +209,10 @@ class Recorder:
         outgoing = self._outgoing
         left = len(waiting) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, outgoing.values()))
         begin_at = self._begin_at % len(waiting) if waiting else 0  # so that each has its turn if there are too many
-        node = texts.quoted(self._engine.node)
         for job, kept in waiting[begin_at:] + waiting[:begin_at]:
             if left <= 0:
                 break
-            made = [self._text(job, node, each) for each in kept]
+            made = self._texts(job, kept)
             before = outgoing.get(job)
             outgoing[job] = made if before is None else before + made  # a new list: a posting may have the old one
             left -= len(made)
@@ -223,13 +223,17 @@ class Recorder:
         if self._leaving:
             self._leaving = {state: None for state in self._leaving if state.active or state.kept}
 
-    def _text(self, job: str, node: str, what: Kept) -> str:
-        if isinstance(what, tuple):
-            self._successes[job], text = texts.success_text(node, *what)
-            return text
-        if what["outcome"] == _SUCCEEDED:
-            self._successes[job] = int(what["at_us"])
-        return texts.ending_text(node=self._engine.node, **what)  # type: ignore[arg-type]
+    def _texts(self, job: str, kept: Iterable[Kept]) -> list[str]:
+        node, made = self._quoted_node, []
+        for what in kept:
+            if isinstance(what, tuple):
+                self._successes[job], text = texts.success_text(node, *what)
+            else:
+                if what["outcome"] == _SUCCEEDED:
+                    self._successes[job] = int(what["at_us"])
+                text = texts.ending_text(node=self._engine.node, **what)  # type: ignore[arg-type]
+            made.append(text)
+        return made
 
     def _take_fire_times(self) -> None:
         told, telling = self._told, self._telling

@@ -246,7 +246,7 @@ def test_a_run_that_ended_well_is_told_as_all_else_is(
     )
     shown = texts.clean(trace_id, texts.LONGEST_ID)
     expected = texts.ending_text(
-        at_us, node, "succeeded", fire_us, started_us=started_us, duration=round(duration * 1e6) / 1e6, run_id=run_id,
+        at_us, node, "succeeded", fire_us, started_us=started_us, duration=round(duration, 6), run_id=run_id,
         trace_id=shown, attempt=attempt if attempt > 1 else 0, fence=fence,
     )  # fmt: skip
     assert texts.ending_of("work", text) == texts.ending_of("work", expected)
