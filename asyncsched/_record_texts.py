@@ -62,6 +62,11 @@ def written(what: dict[str, Any]) -> str:
     return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
 
 
+def quoted(text: str) -> str:
+    """Return ``text`` as JSON."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 class Fields:
     """One JSON object that somebody has written. Each method raises one of ``_UNREADABLE`` for what is not as it
     should be; what is missing is empty."""
@@ -130,6 +135,42 @@ def ending_text(at_us: int, node: str, outcome: str, fire_us: int, **more: str |
         more["error"] = str(more.get("error", ""))[: LONGEST_ERROR // 5]
         text = written({"at": at_us, "node": node, "outcome": outcome, "fire_us": fire_us, **more})
     return text
+
+
+def success_text(
+    node: str,
+    fire_us: int,
+    started_us: int,
+    duration: float,
+    run_id: str = "",
+    trace_id: str = "",
+    attempt: int = 1,
+    fence: int = 0,
+) -> tuple[int, str]:
+    """Return when a tick's run ended well, and the text of that: the one that most texts are, so it is made at once.
+
+    Args:
+        node: its name as ``quoted`` gives it.
+        fire_us: the tick.
+        started_us: when the run began.
+        duration: how long it took, in seconds.
+        run_id: hexadecimal digits, or empty.
+        trace_id: anything, or empty.
+        attempt: 1 or more.
+        fence: 0: it has none.
+    """
+    at_us = started_us + round(duration * 1e6)
+    more = f',"run_id":"{run_id}"' if run_id else ""
+    if trace_id:
+        more += f',"trace_id":{quoted(clean(trace_id, LONGEST_ID))}'
+    if attempt > 1:
+        more += f',"attempt":{attempt}'
+    if fence:
+        more += f',"fence":{fence}'
+    return at_us, (
+        f'{{"at":{at_us},"node":{node},"outcome":"succeeded","fire_us":{fire_us},"started_us":{started_us},'
+        f'"duration":{duration:.6f}{more}}}'
+    )
 
 
 def ending_of(job: str, text: str) -> Ending | None:

@@ -23,7 +23,7 @@ from asyncsched._run import Outcome, SkipReason
 from asyncsched._store_health import skew_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from asyncsched._engine import Engine
     from asyncsched._job_state import JobState, Kept
@@ -80,6 +80,7 @@ class Recorder:
         self._on_orders = on_orders
         self._is_near = store.refresh_interval is None
         self._started_us = self._now_us()
+        self._quoted_node = texts.quoted(engine.node)
         self._host = socket.gethostname()
         self._catalogue = Catalogue(clock)
         self._states: dict[str, JobState] = {}
@@ -186,7 +187,7 @@ class Recorder:
             report=self._report(),
             catalogue=self._catalogue.due(),
             fire_times=dict(self._telling),
-            endings={job: tuple(endings) for job, endings in self._outgoing.items()},
+            endings=dict(self._outgoing),
             successes=dict(self._successes),
             history=self._history,
             history_for=self._history_for,
@@ -208,49 +209,42 @@ class Recorder:
         self._told.clear()
 
     def _take_endings(self) -> None:
-        jobs = chain(self._leaving, self._states.values())
+        jobs = chain(self._leaving, self._states.values()) if self._leaving else self._states.values()
         waiting = [(state.name, kept) for state in jobs if (kept := state.kept)]
-        left = len(waiting) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, self._outgoing.values()))
+        outgoing = self._outgoing
+        left = len(waiting) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, outgoing.values()))
         begin_at = self._begin_at % len(waiting) if waiting else 0  # so that each has its turn if there are too many
         for job, kept in waiting[begin_at:] + waiting[:begin_at]:
             if left <= 0:
                 break
-            self._outgoing.setdefault(job, []).extend(self._text(job, each) for each in kept)
-            left -= len(kept)
-            if len(kept) == kept.maxlen and not self._is_near:
+            made = self._texts(job, kept)
+            before = outgoing.get(job)
+            outgoing[job] = made if before is None else before + made  # a new list: a posting may have the old one
+            left -= len(made)
+            if len(made) == kept.maxlen and not self._is_near:
                 self._say_dropped()
             kept.clear()
             self._begin_at += 1
-        self._leaving = {state: None for state in self._leaving if state.active or state.kept}
+        if self._leaving:
+            self._leaving = {state: None for state in self._leaving if state.active or state.kept}
 
-    def _text(self, job: str, what: Kept) -> str:
-        node = self._engine.node
-        if isinstance(what, tuple):
-            fire_us, started_us, duration = what[:3]
-            run_id, trace_id, attempt, fence = what[3:] or ("", "", 1, 0)
-            self._successes[job] = at_us = started_us + round(duration * 1e6)
-            return texts.ending_text(
-                at_us,
-                node,
-                _SUCCEEDED.value,
-                fire_us,
-                started_us=started_us,
-                duration=round(duration, 6),
-                run_id=run_id,
-                trace_id=texts.clean(trace_id, texts.LONGEST_ID),
-                attempt=attempt if attempt > 1 else 0,
-                fence=fence,
-            )
-        if what["outcome"] == _SUCCEEDED:
-            self._successes[job] = int(what["at_us"])
-        return texts.ending_text(node=node, **what)  # type: ignore[arg-type]
+    def _texts(self, job: str, kept: Iterable[Kept]) -> list[str]:
+        node, made = self._quoted_node, []
+        for what in kept:
+            if isinstance(what, tuple):
+                self._successes[job], text = texts.success_text(node, *what)
+            else:
+                if what["outcome"] == _SUCCEEDED:
+                    self._successes[job] = int(what["at_us"])
+                text = texts.ending_text(node=self._engine.node, **what)  # type: ignore[arg-type]
+            made.append(text)
+        return made
 
     def _take_fire_times(self) -> None:
         told, telling = self._told, self._telling
-        changed = (
-            (name, state.next_us or 0) for name, state in self._states.items() if told.get(name) != (state.next_us or 0)
-        )
-        telling.update(islice(changed, None if self._is_near else MOST_FIRE_TIMES))
+        states = self._states.items()
+        changed = [(name, at_us) for name, state in states if told.get(name) != (at_us := state.next_us or 0)]
+        telling.update(changed if self._is_near else changed[:MOST_FIRE_TIMES])
 
     def _report(self) -> str:
         engine = self._engine

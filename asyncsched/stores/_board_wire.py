@@ -17,7 +17,7 @@ from asyncsched.stores import _board_text as _text
 from asyncsched.stores import _wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from asyncsched._records import Posting
     from asyncsched.stores._keys import Keys
@@ -30,8 +30,13 @@ MOST_TEXTS, MOST_CHARACTERS = 200, 100_000
 """Endings in one script call, and the characters of all of them together, but for the last one: about a millisecond."""
 MOST_POSTED = 1_000_000
 """Characters of endings, and 16 for each job, that go with one refresh: it must not be late for them."""
+TENDED_FOR = 30.0
+"""Seconds in which a history is looked after once, however often its job runs: what is too old in it is dropped, and
+when it expires is put off. It may be late by that, and lasts longer by that."""
 
 Endings = Mapping[str, Sequence[str]]
+_Chunk = tuple[Sequence[tuple[str, Sequence[str]]], int]
+"""Endings for one script call, and the characters of all of them."""
 _Value = TypeVar("_Value")
 
 
@@ -65,13 +70,16 @@ def withdrawals(keys: Keys, nodes: Sequence[str]) -> list[Aside]:
     return [Aside(keys.reports, ("HDEL", keys.reports, *some))] if some else []
 
 
-def pieces(keys: Keys, posting: Posting, script: Script, *, with_text: bool, now: float) -> Iterator[Piece]:
+def pieces(
+    keys: Keys, posting: Posting, script: Script, tended: Container[str] = (), *, with_text: bool, now: float
+) -> Iterator[Piece]:
     """Cut the rest of a posting into pieces, the most telling first.
 
     Args:
         keys: the keys.
         posting: what is to be written.
         script: ``record.lua``.
+        tended: jobs whose histories were looked after less than ``TENDED_FOR`` ago.
         with_text: whether the server may not know it.
         now: the server's time.
     """
@@ -82,16 +90,19 @@ def pieces(keys: Keys, posting: Posting, script: Script, *, with_text: bool, now
     for group in _groups(posting.successes):
         words = ("ZADD", keys.successes, "GT", *_scored(group))
         yield Piece(Aside(keys.successes, words), 16 * len(group), successes=group)
-    for group in _groups({job: at for job, at in posting.fire_times.items() if at > 0}):
+    never = {job: at for job, at in posting.fire_times.items() if at <= 0}
+    for group in _groups(
+        {job: at for job, at in posting.fire_times.items() if at > 0} if never else posting.fire_times
+    ):
         words = ("ZADD", keys.fire_times, *_scored(group))
         yield Piece(Aside(keys.fire_times, words), 16 * len(group), fire_times=group)
-    for group in _groups({job: at for job, at in posting.fire_times.items() if at <= 0}):
+    for group in _groups(never):
         words = ("ZREM", keys.fire_times, *group)
         yield Piece(Aside(keys.fire_times, words), 16 * len(group), fire_times=group)
     if posting.history > 0:
         for calls in _by_slot(keys, posting.endings):
-            for part in _chunks(calls):
-                yield _recording(keys, posting, part, script, with_text=with_text, now=now)
+            for chunk in _chunks(calls):
+                yield _recording(keys, posting, chunk, script, tended, with_text=with_text, now=now)
 
 
 def upkeep(keys: Keys, now: float) -> list[Aside]:
@@ -131,50 +142,60 @@ def rest_of(posting: Posting, left: Iterable[Piece]) -> Posting | None:
 
 
 def _recording(
-    keys: Keys,
-    posting: Posting,
-    endings: Sequence[tuple[str, Sequence[str]]],
-    script: Script,
-    *,
-    with_text: bool,
-    now: float,
+    keys: Keys, posting: Posting, chunk: _Chunk, script: Script, tended: Container[str], *, with_text: bool, now: float
 ) -> Piece:
-    names = [keys.history(job) for job, _ in endings]
+    endings, size = chunk
+    to_tend = [entry for entry in endings if entry[0] not in tended]
+    if 0 < len(to_tend) < len(endings):
+        endings = [*to_tend, *(entry for entry in endings if entry[0] in tended)]
+    names = keys.histories([job for job, _ in endings])
     oldest_us = max(0, round((now - posting.history_for) * 1e6))
-    argv: list[str | int] = [posting.history, oldest_us, _wire.milliseconds(posting.history_for)]
+    argv: list[str | int] = [posting.history, oldest_us, _wire.milliseconds(posting.history_for + TENDED_FOR)]
+    argv.append(len(to_tend))
     for _, texts in endings:
-        argv += (len(texts), *texts)
+        argv.append(len(texts))
+        argv += texts
     head = ("EVAL", script.text) if with_text else ("EVALSHA", script.sha)
-    size = sum(len(text) for _, texts in endings for text in texts)
     return Piece(Aside(names[0], (*head, len(names), *names, *argv)), size, endings=endings)
 
 
 def _by_slot(keys: Keys, endings: Endings) -> Iterable[list[tuple[str, Sequence[str]]]]:
     """Sort by what one script call may write: on a Cluster, keys of one slot."""
+    if not keys.in_braces:
+        return [[(job, texts) for job, texts in endings.items() if texts]]
     by_slot: defaultdict[int, list[tuple[str, Sequence[str]]]] = defaultdict(list)
     for job, texts in endings.items():
         if texts:
-            by_slot[key_slot(keys.history(job).encode()) if keys.in_braces else 0].append((job, texts))
+            by_slot[key_slot(keys.history(job).encode())].append((job, texts))
     return by_slot.values()
 
 
-def _chunks(endings: Iterable[tuple[str, Sequence[str]]]) -> Iterator[Sequence[tuple[str, Sequence[str]]]]:
+def _chunks(endings: Iterable[tuple[str, Sequence[str]]]) -> Iterator[_Chunk]:
     """Cut endings into what one script call writes, in order."""
-    chunk: list[tuple[str, list[str]]] = []
+    chunk: list[tuple[str, Sequence[str]]] = []
     count = size = 0
-    for job, texts in endings:
-        chunk.append((job, []))
+    for entry in endings:
+        job, texts = entry
+        more = sum(map(len, texts))
+        if count + len(texts) <= MOST_TEXTS and size + more <= MOST_CHARACTERS:
+            chunk.append(entry)
+            count, size = count + len(texts), size + more
+            continue
         for text in texts:
             if count == MOST_TEXTS or size >= MOST_CHARACTERS:
-                yield [entry for entry in chunk if entry[1]]
-                chunk, count, size = [(job, [])], 0, 0
-            chunk[-1][1].append(text)
-            count += 1
-            size += len(text)
-    yield chunk
+                yield chunk, size
+                chunk, count, size = [], 0, 0
+            if not chunk or chunk[-1][0] != job:
+                chunk.append((job, part := []))
+            part.append(text)
+            count, size = count + 1, size + len(text)
+    if chunk:
+        yield chunk, size
 
 
-def _groups(values: Mapping[str, _Value]) -> Iterator[dict[str, _Value]]:
+def _groups(values: Mapping[str, _Value]) -> Iterator[Mapping[str, _Value]]:
+    if 0 < len(values) <= MOST_FIELDS:
+        return iter((values,))
     items = list(values.items())
     return (dict(items[start : start + MOST_FIELDS]) for start in range(0, len(items), MOST_FIELDS))
 

@@ -93,6 +93,11 @@ class Keys:
         """Return the key of the job's endings."""
         return self._histories + job + self._after
 
+    def histories(self, jobs: Sequence[str]) -> list[str]:
+        """Return the key of each job's endings."""
+        before, after = self._histories, self._after
+        return [before + job + after for job in jobs]
+
     def catalogue(self, digest: str) -> str:
         """Return the key of definitions of jobs."""
         return f"{self._index}catalogue:{digest}"

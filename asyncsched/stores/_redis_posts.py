@@ -141,6 +141,9 @@ class Posts:
         self._not_before = 0.0
         self._next_upkeep = 0.0
         self._is_script_unknown = True
+        self._tended: set[str] = set()
+        """Jobs whose histories were looked after lately."""
+        self._tended_since = 0.0
         self._said: set[str] = set()
         self._unsaid: list[str] = []
 
@@ -168,7 +171,11 @@ class Posts:
             return None
         keys, upkeep = self._keys, self._stale
         self._stale = []
-        pieces = _board_wire.pieces(keys, posting, _scripts.RECORD, with_text=self._is_script_unknown, now=now)
+        if not 0.0 <= now - self._tended_since < _board_wire.TENDED_FOR:
+            self._tended, self._tended_since = set(), now
+        pieces = _board_wire.pieces(
+            keys, posting, _scripts.RECORD, self._tended, with_text=self._is_script_unknown, now=now
+        )
         sent, waiting = _parted(pieces, 0 if now < self._not_before else _board_wire.MOST_POSTED)
         if farewell:
             return Letter(outbox, posting, _board_wire.withdrawals(keys, [posting.node]), sent, waiting, upkeep)
@@ -221,7 +228,9 @@ class Posts:
         if not self._is_done(piece.order, answer, now):
             return False
         if isinstance(answer, str | bytes) and piece.endings:
-            for (job, _), letter in zip(piece.endings, _wire.text(answer), strict=False):
+            self._tended.update([job for job, _ in piece.endings])
+            letters = _wire.text(answer)
+            for (job, _), letter in zip(piece.endings if "f" in letters else (), letters, strict=False):
                 if letter == "f":
                     self._say_foreign(self._keys.history(job))
         return True

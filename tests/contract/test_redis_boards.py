@@ -73,6 +73,44 @@ async def test_the_keys_and_how_long_they_live(redis_backend: RedisBackend) -> N
     assert not await raw.exists(REPORTS)
 
 
+async def test_a_history_is_looked_after_once_in_a_while(redis_backend: RedisBackend) -> None:
+    store, now, raw = redis_backend.store(), redis_backend.now_us(), redis_backend.raw
+    node = a_node(now, history_for=600.0)
+    store.board.attach(node)
+    await store.refresh()
+    old = ending(now - 601 * SECOND)
+    await raw.rpush(HISTORY, old)
+    await raw.pexpire(HISTORY, 300_000)
+
+    node.endings["report"].append(ending(now + 1))
+    node.endings["another"].append(
+        ending(now)
+    )  # of those that one call writes, it is looked after, and that one is not
+    await store.refresh()
+    assert (await texts(store), await raw.pttl(HISTORY) <= 300_000) == ([ending(now + 1), ending(now), old], True)
+    assert await raw.lrange(HISTORY[:-6] + "another", 0, -1) == [ending(now).encode()]
+    assert await raw.pttl(HISTORY[:-6] + "another") > 600_000, "in between, it does not expire too early"
+
+    store.board._posts._tended_since -= _board_wire.TENDED_FOR
+    node.endings["report"].append(ending(now + 2))
+    await store.refresh()
+    assert await texts(store) == [ending(now + nth) for nth in (2, 1, 0)]
+    assert await raw.pttl(HISTORY) > 600_000
+
+
+async def test_a_history_that_was_deleted_expires_again(redis_backend: RedisBackend) -> None:
+    store, now, raw = redis_backend.store(), redis_backend.now_us(), redis_backend.raw
+    node = a_node(now)
+    store.board.attach(node)
+    await store.refresh()
+    await raw.delete(HISTORY)
+    await store.refresh()
+    node.endings["other"].append(ending(now + 1))
+    node.endings["report"].append(ending(now + 1))
+    await store.refresh()
+    assert await raw.pttl(HISTORY) > 0
+
+
 async def test_what_is_long_gone_is_deleted_by_who_posts_definitions(redis_backend: RedisBackend) -> None:
     store, now, raw = redis_backend.store(), redis_backend.now_us(), redis_backend.raw
     day = 86_400

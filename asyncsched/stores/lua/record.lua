@@ -1,7 +1,8 @@
 -- Writes down how ticks ended: each job's history gets its newest endings, and loses what is too many or too old.
 --
 -- KEYS    for each job: history (list of texts that begin {"at":<microseconds since the epoch>, the newest first)
--- ARGV    most endings of a job, oldest_us (what ended before is dropped), kept_ms;
+-- ARGV    most endings of a job, oldest_us (what ended before is dropped), kept_ms,
+--         number of the first jobs whose history is looked after: what is too old in it, and when it expires;
 --         then for each job: number of texts, and the texts, the newest last
 -- Answer  a string with a letter for each job: w (written) or f (its key holds something foreign, and was left alone)
 --
@@ -10,7 +11,7 @@
 
 local MOST_AT_ONCE = 50
 local call, try, match = redis.call, redis.pcall, string.match
-local most, oldest_us, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local most, oldest_us, kept_ms, to_tend = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 
 local function is_old(text)
   local at = match(text, '^{"at":(%d+),')
@@ -41,7 +42,7 @@ for nth = 1, #replies do
 end
 
 local letters = {}
-local arg = 4
+local arg = 5
 for nth, key in ipairs(KEYS) do
   local count = tonumber(ARGV[arg])
   local length = try('LPUSH', key, unpack(ARGV, arg + 1, arg + count))
@@ -51,9 +52,11 @@ for nth, key in ipairs(KEYS) do
     letters[nth] = 'f'
   else
     if length > most then call('LTRIM', key, 0, most - 1) end
-    local old = old_ones(key)
-    if old > 0 then call('LTRIM', key, 0, -1 - old) end
-    call('PEXPIRE', key, kept_ms)
+    if nth <= to_tend or length == count then -- a list that has just been made does not expire yet
+      local old = old_ones(key)
+      if old > 0 then call('LTRIM', key, 0, -1 - old) end
+      call('PEXPIRE', key, kept_ms)
+    end
     letters[nth] = 'w'
   end
 end

@@ -226,3 +226,29 @@ def test_the_newest_fire_time_is_found(back: int) -> None:
 def test_what_fires_too_often_to_tell_or_never_has_no_newest_fire_time() -> None:
     assert newest_until(Every(0.001), AT) != AT - timedelta(seconds=2), "a tick in the middle would be a lie"
     assert newest_until(Once(AT), AT - timedelta(seconds=1)) is None
+
+
+@given(
+    st.text(min_size=1, max_size=200),
+    st.integers(1, 2**52),
+    st.integers(1, 2**52),
+    st.floats(0, 1e6),
+    st.sampled_from(["", "0123456789abcdef" * 2]),
+    st.text(max_size=300),
+    st.integers(1, 100),
+    st.integers(0, 2**62),
+)
+def test_a_run_that_ended_well_is_told_as_all_else_is(
+    node: str, fire_us: int, started_us: int, duration: float, run_id: str, trace_id: str, attempt: int, fence: int
+) -> None:
+    at_us, text = texts.success_text(
+        texts.quoted(node), fire_us, started_us, duration, run_id, trace_id, attempt, fence
+    )
+    shown = texts.clean(trace_id, texts.LONGEST_ID)
+    expected = texts.ending_text(
+        at_us, node, "succeeded", fire_us, started_us=started_us, duration=round(duration, 6), run_id=run_id,
+        trace_id=shown, attempt=attempt if attempt > 1 else 0, fence=fence,
+    )  # fmt: skip
+    assert texts.ending_of("work", text) == texts.ending_of("work", expected)
+    assert text.startswith(f'{{"at":{at_us},')
+    assert len(text) <= LONGEST_ENDING

@@ -117,6 +117,16 @@ def test_pieces_are_small_and_miss_nothing() -> None:
     assert _board_wire.rest_of(posting(), []) is None
 
 
+def test_what_was_looked_after_lately_stands_behind() -> None:
+    endings = {job: [job.upper()] for job in "abc"}
+    (piece,) = _board_wire.pieces(
+        Keys(""), posting(endings=endings), _scripts.RECORD, {"a", "c"}, with_text=False, now=1_000.0
+    )
+    assert [job for job, _ in piece.endings] == ["b", "a", "c"]
+    names = [f"schedule:jobHistory:{job}" for job in "bac"]
+    assert piece.order.words[2:] == (3, *names, 100, 940_000_000, 90_000, 1, 1, "B", 1, "A", 1, "C")
+
+
 def test_a_call_on_a_cluster_has_keys_of_one_slot() -> None:
     endings = {job: ["x"] for job in ("a", "b", "c")}
     calls = [piece.order.words for piece in cut(Keys("", in_braces=True), endings=endings)]
