@@ -147,18 +147,8 @@ def success_text(
     attempt: int = 1,
     fence: int = 0,
 ) -> tuple[int, str]:
-    """Return when a tick's run ended well, and the text of that: the one that most texts are, so it is made at once.
-
-    Args:
-        node: its name as ``quoted`` gives it.
-        fire_us: the tick.
-        started_us: when the run began.
-        duration: how long it took, in seconds.
-        run_id: hexadecimal digits, or empty.
-        trace_id: anything, or empty.
-        attempt: 1 or more.
-        fence: 0: it has none.
-    """
+    """Return when a tick's run ended well, and the text of that. Most texts are such, so it is made at once. ``node``:
+    its name as ``quoted`` gives it; ``run_id``: hexadecimal digits, or empty."""
     at_us = started_us + round(duration * 1e6)
     more = f',"run_id":"{run_id}"' if run_id else ""
     if trace_id:

@@ -93,6 +93,8 @@ class Recorder:
         self._told: dict[str, int] = {}
         """Fire times that are written down."""
         self._telling: dict[str, int] = {}
+        self._reported: tuple[object, str] = None, ""
+        """What the last report tells, and its text."""
         self._has_dropped = False
         self._resting: dict[str, tuple[SkipReason, int]] = {}
         """Jobs whose newest ending is a skip for which they rest, and how many good ends they had then."""
@@ -249,21 +251,29 @@ class Recorder:
     def _report(self) -> str:
         engine = self._engine
         skew = skew_of(self._clock, self._store)
+        skew = None if skew is None else round(skew, 1) + 0.0
+        active = tuple(map(self._active, islice(engine.executor.active, MOST_ACTIVE)))
+        facts = (engine.is_stopping, skew, active, self._catalogue.digest)
+        if facts != self._reported[0]:
+            self._reported = facts, self._report_text(*facts)
+        return self._reported[1]
+
+    def _report_text(self, is_stopping: bool, skew: float | None, active: tuple[ActiveRun, ...], digest: str) -> str:
         record = NodeRecord(
-            node=engine.node,
+            node=self._engine.node,
             host=self._host,
             pid=os.getpid(),
             version=self._version,
             python=platform.python_version(),
             environment=self._environment,
-            state="draining" if engine.is_stopping else "running",
+            state="draining" if is_stopping else "running",
             started_at=from_us(self._started_us),
             seen_at=from_us(self._started_us),
-            clock_skew=None if skew is None else round(skew, 1) + 0.0,
+            clock_skew=skew,
             jobs=(),
-            active=tuple(map(self._active, islice(engine.executor.active, MOST_ACTIVE))),
+            active=active,
         )
-        return texts.report_text(record, self._catalogue.digest)
+        return texts.report_text(record, digest)
 
     def _active(self, run: Run) -> ActiveRun:
         return ActiveRun(

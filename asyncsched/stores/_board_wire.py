@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from redis.crc import key_slot
@@ -90,10 +91,11 @@ def pieces(
     for group in _groups(posting.successes):
         words = ("ZADD", keys.successes, "GT", *_scored(group))
         yield Piece(Aside(keys.successes, words), 16 * len(group), successes=group)
-    never = {job: at for job, at in posting.fire_times.items() if at <= 0}
-    for group in _groups(
-        {job: at for job, at in posting.fire_times.items() if at > 0} if never else posting.fire_times
-    ):
+    due, never = posting.fire_times, {}
+    if min(due.values(), default=1) <= 0:
+        never = {job: at for job, at in due.items() if at <= 0}
+        due = {job: at for job, at in due.items() if at > 0}
+    for group in _groups(due):
         words = ("ZADD", keys.fire_times, *_scored(group))
         yield Piece(Aside(keys.fire_times, words), 16 * len(group), fire_times=group)
     for group in _groups(never):
@@ -201,7 +203,7 @@ def _groups(values: Mapping[str, _Value]) -> Iterator[Mapping[str, _Value]]:
 
 
 def _scored(values: Mapping[str, int]) -> list[str | int]:
-    return [word for job, at_us in values.items() for word in (at_us, job)]
+    return list(chain.from_iterable(zip(values.values(), values, strict=True)))
 
 
 # What is read back
