@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from asyncsched._kinds import DEFAULT_LOCK_TTL, EVERY_JOB, MOST_SLOTS, ClaimKind
+from asyncsched._kinds import DEFAULT_LOCK_TTL, EVERY_JOB, MOST_SLOTS, ClaimKind, LockType
 
 __all__ = [
     "DEFAULT_LOCK_TTL",
@@ -36,19 +36,6 @@ __all__ = [
 
 # Requests, answers and leases are made for each claim, and a frozen dataclass takes three times as long to make: they
 # are not frozen, but nobody changes one.
-
-
-class LockType(StrEnum):
-    """The last part of a lock's key."""
-
-    SERVER = "server"
-    OVERLAP = "overlap"
-    """Of one slot, which stands behind it in the key unless it is 0."""
-    START = "start"
-    TICK = "tick"
-    OPEN = "open"
-    RUN = "run"
-    """Of one tick, which stands behind it in the key."""
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -31,3 +31,16 @@ class ClaimKind(StrEnum):
     SURVEY = "survey"
     """Nothing: only to be told the newest decided tick, and the open ones. A job that the store did not know is known
     from then on, and its ticks that had come due by then are in doubt."""
+
+
+class LockType(StrEnum):
+    """The last part of a lock's key."""
+
+    SERVER = "server"
+    OVERLAP = "overlap"
+    """Of one slot, which stands behind it in the key unless it is 0."""
+    START = "start"
+    TICK = "tick"
+    OPEN = "open"
+    RUN = "run"
+    """Of one tick, which stands behind it in the key."""

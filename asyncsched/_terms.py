@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
-from asyncsched._grants import LockType
+from asyncsched._kinds import LockType
 
 if TYPE_CHECKING:
     from asyncsched._job import Job

@@ -139,7 +139,19 @@ def test_metadata() -> None:
     classifiers = about.get_all("Classifier") or []
     assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
     assert {"Typing :: Typed", "Framework :: AsyncIO"} <= set(classifiers)
-    extras = {"cli", "docs", "holidays", "opentelemetry", "ping", "prometheus", "retry", "rrule", "sentry", "test"}
+    extras = {
+        "cli",
+        "dashboard",
+        "docs",
+        "holidays",
+        "opentelemetry",
+        "ping",
+        "prometheus",
+        "retry",
+        "rrule",
+        "sentry",
+        "test",
+    }
     assert set(about.get_all("Provides-Extra") or []) == extras
     needed = [line for line in about.get_all("Requires-Dist") or [] if "extra ==" not in line]
     assert any(line.startswith("redis[hiredis]") for line in needed)
