@@ -166,6 +166,9 @@ class FakeRedisBackend(RedisBackend):
 
         return fakeredis.FakeAsyncRedis(server=self.server, **options)
 
+    def store(self, **options: Any) -> Any:
+        return super().store(**{"operation_timeout": 10.0, **options})  # it is slow: the scripts run in Python
+
     async def pass_time(self, seconds: float) -> None:
         await self.clock.advance(seconds)
 
