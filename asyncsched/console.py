@@ -1,7 +1,6 @@
 """Owns ``Console``: one place from which a cluster is seen and steered, whether or not the caller is a node of it.
 
-It reads what nodes have written down and asks the store; it knows nothing of any engine. What it returns are frozen
-values of ``asyncsched._records``.
+It reads what nodes have written down and asks the store, and knows nothing of any engine.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_ctrl_c_while_a_run_is_waited_for_ends_the_waiting_only(shop: dict[str, 
         waiting.wait_for("waiting for its end")
         waiting.send(signal.SIGINT)
         assert (waiting.wait(), waiting.err) == (130, "")
-    assert len(told("runs", **shop)) == 1
+    wait_for(lambda: [run["job"] for run in told("runs", **shop)] == ["long"], within=10)  # nodes report each second
 
 
 @pytest.mark.redis
