@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """Two nodes, and a shell beside them: while a command runs, time goes on."""
+    """Two nodes, and a shell beside them: while a command runs, time goes on, on a slow machine by minutes. So what is
+    looked at begins once an hour."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -33,7 +34,7 @@ class Service:
             self.add_jobs(node)
 
     def add_jobs(self, node: Scheduler) -> None:
-        @node.job("sync").per_seconds(60).on_one_server().without_overlapping()
+        @node.job("sync").per_hours(1).phase(60).on_one_server().without_overlapping()
         async def sync(ctx: RunContext) -> None:
             ctx.progress(3, 10, "orders")
             await self.gate.wait()
