@@ -223,6 +223,8 @@ class Ledger:
         if reason is _ELSEWHERE:  # whoever has it says what became of it
             self._elsewhere += 1
             state.elsewhere += 1
+            if not (self._bus.is_heard or self._logger.logger.isEnabledFor(logging.DEBUG)):
+                return  # of nearly all ticks on nearly all nodes nobody wants to hear more
         else:
             self._count(state, reason)
             if self.recorder is not None:

@@ -36,10 +36,13 @@ MOST_JOBS = 10_000
 MOST_KEPT = 20_000
 """Endings that wait for a board, of all jobs; the newest ones of each job, at least ``LEAST_KEPT``."""
 LEAST_KEPT = 2
-MOST_AT_ONCE = 2_000
-"""Endings in one posting to a store that is not in this process; the others follow with the next ones."""
+MOST_AT_ONCE = 1_000
+"""Endings in one posting to a store that is not in this process; the others follow with the next ones. They are made at
+a stretch, some 5 ms, in which the event loop stands still."""
 MOST_FIRE_TIMES = 500
 """The same of fire times."""
+MOST_LOOKED_AT = 2_000
+"""Jobs at which one posting looks for new ones."""
 RESTS = (SkipReason.PAUSED, SkipReason.MAINTENANCE)
 _SUCCEEDED = Outcome.SUCCEEDED
 
@@ -98,7 +101,8 @@ class Recorder:
         self._has_dropped = False
         self._resting: dict[str, tuple[SkipReason, int]] = {}
         """Jobs whose newest ending is a skip for which they rest, and how many good ends they had then."""
-        self._begin_at = 0
+        self._take_from = self._look_from = 0
+        """Where among the jobs the next posting begins, so that each has its turn if there are too many."""
 
     # What the engine tells
 
@@ -211,22 +215,23 @@ class Recorder:
         self._told.clear()
 
     def _take_endings(self) -> None:
-        jobs = chain(self._leaving, self._states.values()) if self._leaving else self._states.values()
-        waiting = [(state.name, kept) for state in jobs if (kept := state.kept)]
+        jobs = [*self._leaving, *self._states.values()]
         outgoing = self._outgoing
-        left = len(waiting) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, outgoing.values()))
-        begin_at = self._begin_at % len(waiting) if waiting else 0  # so that each has its turn if there are too many
-        for job, kept in waiting[begin_at:] + waiting[:begin_at]:
+        left = len(jobs) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, outgoing.values()))
+        begin_at = self._take_from % len(jobs) if jobs else 0
+        for state in chain(islice(jobs, begin_at, None), islice(jobs, begin_at)):
             if left <= 0:
                 break
-            made = self._texts(job, kept)
-            before = outgoing.get(job)
-            outgoing[job] = made if before is None else before + made  # a new list: a posting may have the old one
+            self._take_from += 1
+            if not (kept := state.kept):
+                continue
+            made = self._texts(state.name, kept)
+            before = outgoing.get(state.name)
+            outgoing[state.name] = made if before is None else before + made  # a posting may have the old list
             left -= len(made)
             if len(made) == kept.maxlen and not self._is_near:
                 self._say_dropped()
             kept.clear()
-            self._begin_at += 1
         if self._leaving:
             self._leaving = {state: None for state in self._leaving if state.active or state.kept}
 
@@ -243,10 +248,17 @@ class Recorder:
         return made
 
     def _take_fire_times(self) -> None:
-        told, telling = self._told, self._telling
-        states = self._states.items()
-        changed = [(name, at_us) for name, state in states if told.get(name) != (at_us := state.next_us or 0)]
-        telling.update(changed if self._is_near else changed[:MOST_FIRE_TIMES])
+        told, telling, states = self._told, self._telling, list(self._states.values())
+        begin_at = self._look_from % len(states) if states else 0
+        most, looked_at = (len(states),) * 2 if self._is_near else (MOST_FIRE_TIMES, MOST_LOOKED_AT)
+        around = chain(islice(states, begin_at, None), islice(states, begin_at))
+        for state in islice(around, looked_at):
+            at_us = state.next_us or 0
+            if told.get(state.name) != at_us:
+                if len(telling) >= most and state.name not in telling:
+                    break
+                telling[state.name] = at_us
+            self._look_from += 1
 
     def _report(self) -> str:
         engine = self._engine

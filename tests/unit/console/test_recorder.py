@@ -113,15 +113,25 @@ async def test_what_is_lost_on_the_way_is_collected_again(clock: FakeClock) -> N
 async def test_a_posting_has_a_bound_and_every_job_its_turn(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_recorder, "MOST_AT_ONCE", 10)
     monkeypatch.setattr(_recorder, "MOST_FIRE_TIMES", 4)
+    monkeypatch.setattr(_recorder, "MOST_LOOKED_AT", 12)
     async with running(clock, jobs=30) as (_, shelf):
         await clock.advance(1)
-        seen: set[str] = set()
-        for _ in range(3):
+        ended, told = set[str](), set[str]()
+        for turn in range(8):
             posting = shelf.collect()
-            assert count(posting.endings) == 10
-            assert len(posting.fire_times) == 4
-            seen |= set(posting.endings)
-        assert len(seen) == 30
+            assert count(posting.endings) == (10 if turn < 3 else 0)
+            assert len(posting.fire_times) == (4 if turn < 7 else 2)
+            ended |= set(posting.endings)
+            told |= set(posting.fire_times)
+        assert (len(ended), len(told)) == (30, 30)
+
+
+async def test_no_more_jobs_are_looked_at_than_a_posting_may(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_recorder, "MOST_LOOKED_AT", 12)
+    async with running(clock, jobs=30) as (_, shelf):
+        assert [len(shelf.collect().fire_times) for _ in range(4)] == [12, 12, 6, 0]
 
 
 async def test_of_many_jobs_less_is_kept_of_each(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
