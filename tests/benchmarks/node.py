@@ -1,7 +1,7 @@
 """Owns one node of a measured cluster, a process: ``python -m benchmarks.node '{"contestant": …}'``.
 
-It notes which job started when, and its own CPU time over the window that all nodes share; at the end it writes both to
-files in the folder that its order names, and ends at once.
+It notes which job started when, for which tick if it knows that, and its own CPU time over the window that all nodes
+share; at the end it writes that to files in the folder that its order names, and ends at once.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ import time
 from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.measures._local import sleep_until
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from asyncsched import RunContext
+
 POLL = 0.05
 """Seconds between two looks for the window."""
+UNKNOWN = -1
+"""Noted in place of a tick that the contestant does not tell its handlers."""
 
 
 class Node:
@@ -43,6 +50,7 @@ class Node:
         jobs, groups = order["jobs"], order["groups"]
         self.phases = [number % groups / groups for number in range(jobs)]
         self.starts, self.jobs = array("q"), array("l")
+        self.ticks: list[datetime | None] = []
         self.folder = Path(order["folder"])
 
     def ready(self) -> None:
@@ -59,13 +67,26 @@ class Node:
 
     def handler(self, job: int) -> Callable[[], Awaitable[None]]:
         """Return the handler of one job: it notes the start."""
-        note_start, note_job, time_ns = self.starts.append, self.jobs.append, time.time_ns
+        note_start, note_job, note_tick, time_ns = self.starts.append, self.jobs.append, self.ticks.append, time.time_ns
 
         async def handler() -> None:
             note_start(time_ns())
             note_job(job)
+            note_tick(None)
 
         handler.__name__ = handler.__qualname__ = f"job_{job}"
+        return handler
+
+    def handler_with_context(self, job: int) -> Callable[[RunContext], Awaitable[None]]:
+        """Return the same for asyncsched, whose runs know their tick: one that starts more than a second late is then
+        not taken for a later one's."""
+        note_start, note_job, note_tick, time_ns = self.starts.append, self.jobs.append, self.ticks.append, time.time_ns
+
+        async def handler(ctx: RunContext) -> None:
+            note_start(time_ns())
+            note_job(job)
+            note_tick(ctx.fire_time)
+
         return handler
 
 
@@ -85,7 +106,12 @@ async def _live(order: dict[str, Any]) -> None:
     name = f"{order['index']}-{order['role']}"
     (folder / f"{name}.starts").write_bytes(node.starts.tobytes())
     (folder / f"{name}.jobs").write_bytes(node.jobs.tobytes())
+    (folder / f"{name}.ticks").write_bytes(array("q", map(_nanoseconds, node.ticks)).tobytes())
     (folder / f"{name}.json").write_text(json.dumps({"cpu": cpu}))
+
+
+def _nanoseconds(tick: datetime | None) -> int:
+    return UNKNOWN if tick is None else round(tick.timestamp() * 1e6) * 1_000
 
 
 def _ended(serving: asyncio.Future[None]) -> None:

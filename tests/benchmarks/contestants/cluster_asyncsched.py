@@ -16,7 +16,7 @@ async def serve_on(url: str, node: Node) -> None:
     """Serve with the store of this URL."""
     scheduler = Scheduler(url, node=f"node-{node.index}")
     for job, phase in enumerate(node.phases):
-        added = scheduler.add_job(f"job-{job}", node.handler(job)).on_one_server()
+        added = scheduler.add_job(f"job-{job}", node.handler_with_context(job)).on_one_server()
         if phase:
             added.every(1, anchor=datetime.fromtimestamp(phase, UTC))
         else:

@@ -18,6 +18,7 @@ from _redis_server import RedisServer
 
 from benchmarks._ratios import percentile
 from benchmarks.measures._redis import Usage, count, usage
+from benchmarks.node import UNKNOWN
 
 SECOND_NS = 1_000_000_000
 EARLY_NS = 5_000_000
@@ -154,12 +155,15 @@ def _judge(trial: Trial, folder: Path, begin_ns: int, asked: Usage) -> Outcome:
     ticks: Counter[tuple[int, int]] = Counter()
     late_ns = []
     for path in folder.glob("*.starts"):
-        starts, jobs = array("q"), array("l")
+        starts, jobs, told = array("q"), array("l"), array("q")
         starts.frombytes(path.read_bytes())
         jobs.frombytes(path.with_suffix(".jobs").read_bytes())
-        for start_ns, job in zip(starts, jobs, strict=True):
+        told.frombytes(path.with_suffix(".ticks").read_bytes())
+        for start_ns, job, told_ns in zip(starts, jobs, told, strict=True):
             late = (start_ns + EARLY_NS - phases[job]) % SECOND_NS - EARLY_NS
             tick_ns = start_ns - late
+            if told_ns != UNKNOWN:
+                tick_ns, late = told_ns, start_ns - told_ns
             if begin_ns <= tick_ns < end_ns:
                 ticks[job, tick_ns] += 1
                 late_ns.append(late)
