@@ -55,7 +55,7 @@ class Ledger:
     def __init__(self, clock: Clock, logger: SafeLogger, bus: EventBus) -> None:
         self._clock = clock
         self._logger = logger
-        self._bus = bus
+        self.bus = bus
         self.node = ""
         self.on_skipped: Callable[[tuple[Hook, ...], events.TickSkipped], None] = lambda *_: None
         """Calls the hooks of a job whose tick was skipped. The engine's to set."""
@@ -73,22 +73,22 @@ class Ledger:
         """Book that a job is scheduled from now on."""
         if self.recorder is not None:
             self.recorder.adopt(state)
-        if self._bus.is_heard and self._bus.wants(events.JobAdded):
+        if self.bus.is_heard and self.bus.wants(events.JobAdded):
             fire_time = None if state.next_us is None else from_us(state.next_us)
-            self._bus.emit(events.JobAdded(**self._of_job(state), next_fire_time=fire_time))
+            self.bus.emit(events.JobAdded(**self._of_job(state), next_fire_time=fire_time))
 
     def job_removed(self, state: JobState) -> None:
         """Book that a job is scheduled no more."""
         if self.recorder is not None:
             self.recorder.retire(state)
-        if self._bus.is_heard and self._bus.wants(events.JobRemoved):
-            self._bus.emit(events.JobRemoved(**self._of_job(state)))
+        if self.bus.is_heard and self.bus.wants(events.JobRemoved):
+            self.bus.emit(events.JobRemoved(**self._of_job(state)))
 
     def started(self, run: Run) -> None:
-        """Book a handler's start."""
-        if self._bus.is_heard and self._bus.wants(events.RunStarted):
+        """Book a handler's start, if anybody hears of it."""
+        if self.bus.wants(events.RunStarted):
             late_by = (run.started_us - run.fire_us) / 1e6
-            self._bus.emit(events.RunStarted(**self._of_run(run), late_by=late_by))
+            self.bus.emit(events.RunStarted(**self._of_run(run), late_by=late_by))
 
     def ended(self, state: JobState, run: Run) -> None:
         """Book the end of a run that has its outcome."""
@@ -103,8 +103,8 @@ class Ledger:
             level = RUN_LEVELS.get(outcome, logging.ERROR)
         if self._logger.logger.isEnabledFor(level):
             self._log_end(run, level)
-        if self._bus.is_heard and self._bus.wants(events.RunEnded):
-            self._bus.emit(
+        if self.bus.is_heard and self.bus.wants(events.RunEnded):
+            self.bus.emit(
                 events.RunEnded(**self._of_run(run), outcome=outcome, duration=run.duration, errors=run.errors)
             )
         kept = state.kept
@@ -142,19 +142,19 @@ class Ledger:
             exc_info=error,
             extra=self._ids(run),
         )
-        if self._bus.is_heard and self._bus.wants(events.ErrorReported):
-            self._bus.emit(events.ErrorReported(**self._of_run(run), error=error))
+        if self.bus.is_heard and self.bus.wants(events.ErrorReported):
+            self.bus.emit(events.ErrorReported(**self._of_run(run), error=error))
 
     def progressed(self, run: Run, progress: Progress) -> None:
         """Keep, from any thread, how far a run is, and tell it if that is due."""
         is_due = run.with_side().is_told(progress, self._clock.monotonic())
-        if is_due and self._bus.is_heard and self._bus.wants(events.RunProgressed):
+        if is_due and self.bus.is_heard and self.bus.wants(events.RunProgressed):
             with suppress(RuntimeError):  # the loop was closed over a thread that outlived it
                 on_loop(run.origin.loop, lambda: self._tell_progress(run, progress))
 
     def _tell_progress(self, run: Run, progress: Progress) -> None:
         if run.outcome is None:
-            self._bus.emit(events.RunProgressed(**self._of_run(run), **progress._asdict()))
+            self.bus.emit(events.RunProgressed(**self._of_run(run), **progress._asdict()))
 
     def retried(self, run: Run, error: BaseException, wait: float) -> None:
         """Book that an attempt of a run has failed, and that another one follows."""
@@ -168,8 +168,8 @@ class Ledger:
             exc_info=error,
             extra=self._ids(run),
         )
-        if self._bus.wants(events.RunRetried):
-            self._bus.emit(events.RunRetried(**self._of_run(run), error=error, wait_for=wait))
+        if self.bus.wants(events.RunRetried):
+            self.bus.emit(events.RunRetried(**self._of_run(run), error=error, wait_for=wait))
 
     def time_is_over(self, run: Run, seconds: float) -> None:
         """Book that a run has not ended in its time."""
@@ -213,8 +213,8 @@ class Ledger:
             why,
             extra=self._ids(run),
         )
-        if self._bus.is_heard and self._bus.wants(events.LeaseLost):
-            self._bus.emit(events.LeaseLost(**self._of_run(run), why=why))
+        if self.bus.is_heard and self.bus.wants(events.LeaseLost):
+            self.bus.emit(events.LeaseLost(**self._of_run(run), why=why))
 
     def skipped(
         self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind, run: Run | None = None
@@ -223,7 +223,7 @@ class Ledger:
         if reason is _ELSEWHERE:  # whoever has it says what became of it
             self._elsewhere += 1
             state.elsewhere += 1
-            if not (self._bus.is_heard or self._logger.logger.isEnabledFor(logging.DEBUG)):
+            if not (self.bus.is_heard or self._logger.logger.isEnabledFor(logging.DEBUG)):
                 return  # of nearly all ticks on nearly all nodes nobody wants to hear more
         else:
             self._count(state, reason)
@@ -234,7 +234,7 @@ class Ledger:
             tick = from_us(fire_us, state.settings.timezone).isoformat()
             what = "tick" if kind is ClaimKind.TICK else f"{kind} at"
             self._logger.log(level, "job=%s %s=%s outcome=skipped reason=%s", state.job.name, what, tick, reason)
-        is_wanted = self._bus.is_heard and self._bus.wants(events.TickSkipped)
+        is_wanted = self.bus.is_heard and self.bus.wants(events.TickSkipped)
         policies = None if reason is _ELSEWHERE else state.job.run_policies
         hooks = () if policies is None else policies.on_skipped
         if hooks or is_wanted:
@@ -242,7 +242,7 @@ class Ledger:
             if hooks:
                 self.on_skipped(hooks, event)
             if is_wanted:
-                self._bus.emit(event)
+                self.bus.emit(event)
 
     def condition_failed(self, run: Run, condition: Hook, error: BaseException) -> None:
         """Say why a tick is skipped."""
@@ -263,16 +263,16 @@ class Ledger:
             from_us(first_us, zone).isoformat(),
             from_us(last_us, zone).isoformat(),
         )
-        if self._bus.is_heard and self._bus.wants(events.TicksMissed):
-            self._bus.emit(
+        if self.bus.is_heard and self.bus.wants(events.TicksMissed):
+            self.bus.emit(
                 events.TicksMissed(**self._of_job(state), count=count, first=from_us(first_us), last=from_us(last_us))
             )
 
     def claims_answered(self, claims: int, sent_at: float) -> None:
         """Book the answer to claims that the store was asked for together, at ``sent_at`` (monotonic)."""
-        if self._bus.is_heard and self._bus.wants(events.ClaimsAnswered):
+        if self.bus.is_heard and self.bus.wants(events.ClaimsAnswered):
             answered_in = self._clock.monotonic() - sent_at
-            self._bus.emit(events.ClaimsAnswered(at=self.now(), node=self.node, claims=claims, answered_in=answered_in))
+            self.bus.emit(events.ClaimsAnswered(at=self.now(), node=self.node, claims=claims, answered_in=answered_in))
 
     def late_grant_released(self, state: JobState, fire_us: int) -> None:
         """Book that a claim had won unheard, and that its locks were given back."""
@@ -281,8 +281,8 @@ class Ledger:
             state.job.name,
             from_us(fire_us, state.settings.timezone).isoformat(),
         )
-        if self._bus.is_heard and self._bus.wants(events.LateGrantReleased):
-            self._bus.emit(events.LateGrantReleased(**self._of_job(state), fire_time=from_us(fire_us)))
+        if self.bus.is_heard and self.bus.wants(events.LateGrantReleased):
+            self.bus.emit(events.LateGrantReleased(**self._of_job(state), fire_time=from_us(fire_us)))
 
     def loop_blocking(self, job: str | None, seconds: float, where: str) -> None:
         """Say, from any thread, that the event loop does not turn."""
@@ -300,8 +300,8 @@ class Ledger:
             seconds,
             "" if job is None else f" by job={job}",
         )
-        if self._bus.is_heard and self._bus.wants(events.LoopBlocked):
-            self._bus.emit(events.LoopBlocked(at=self.now(), node=self.node, blocked_for=seconds, job=job))
+        if self.bus.is_heard and self.bus.wants(events.LoopBlocked):
+            self.bus.emit(events.LoopBlocked(at=self.now(), node=self.node, blocked_for=seconds, job=job))
 
     def runs_unguarded(self, run: Run) -> None:
         """Book that a run starts although the store did not decide it."""
@@ -317,28 +317,28 @@ class Ledger:
             from_us(fire_us, state.settings.timezone).isoformat(),
             attempts,
         )
-        if self._bus.is_heard and self._bus.wants(events.RerunsExhausted):
-            self._bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
+        if self.bus.is_heard and self.bus.wants(events.RerunsExhausted):
+            self.bus.emit(events.RerunsExhausted(**self._of_job(state), fire_time=from_us(fire_us), attempts=attempts))
 
     def pause_was_set(self, job: str, paused: bool) -> None:
         """Book that this node has paused a job for the whole cluster, or resumed it."""
         self._logger.info("job=%s was %s", job, "paused" if paused else "resumed")
         kind = events.JobPaused if paused else events.JobResumed
-        if self._bus.wants(kind):
-            self._bus.emit(kind(at=self.now(), node=self.node, job=job))
+        if self.bus.wants(kind):
+            self.bus.emit(kind(at=self.now(), node=self.node, job=job))
 
     def maintenance_was_set(self, is_on: bool) -> None:
         """Book that this node has put the whole cluster into maintenance, or has ended that."""
         self._logger.info("the maintenance of the cluster has %s", "begun" if is_on else "ended")
         kind = events.MaintenanceBegan if is_on else events.MaintenanceEnded
-        if self._bus.wants(kind):
-            self._bus.emit(kind(at=self.now(), node=self.node))
+        if self.bus.wants(kind):
+            self.bus.emit(kind(at=self.now(), node=self.node))
 
     def paused_after_failures(self, job: str, failures: int, error: BaseException) -> None:
         """Book that a job was paused because its runs fail; ``error`` is the last one's."""
         self._logger.error("job=%s is paused in the whole cluster: %d of its runs in a row have failed", job, failures)
-        if self._bus.wants(events.PausedAfterFailures):
-            self._bus.emit(
+        if self.bus.wants(events.PausedAfterFailures):
+            self.bus.emit(
                 events.PausedAfterFailures(at=self.now(), node=self.node, job=job, failures=failures, error=error)
             )
 

@@ -60,6 +60,7 @@ class Executor:
         self._clock = clock
         self._time, self._monotonic = clock.time, clock.monotonic
         self._ledger = ledger
+        self._bus = ledger.bus
         self._keeper = keeper
         self._origin = origin
         self._left_open = left_open
@@ -103,7 +104,7 @@ class Executor:
             except (KeyboardInterrupt, SystemExit) as error:
                 loop.call_soon(_raise, error)  # the program's end is the loop's to raise, not the engine's
             else:
-                if not task.done():
+                if run.outcome is None:  # else it has ended, and its task with it
                     run.task = task
 
     def _task_maker(self) -> tuple[Callable[..., asyncio.Task[None]], dict[str, Any]]:
@@ -167,7 +168,8 @@ class Executor:
             if run.asked_to_end is None:
                 enter_run(run)
                 run.started_us = round(self._time() * 1e6)
-                self._ledger.started(run)
+                if self._bus.is_heard:
+                    self._ledger.started(run)
                 try:
                     await state.invoke(state.handler, run)
                     run.end(Outcome.FAILED) if run.errors else run.end_well()

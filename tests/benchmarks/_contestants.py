@@ -56,6 +56,7 @@ CLUSTER = (
     Contestant(OURS, "ours", "cluster_asyncsched"),
     Contestant(ON_A_FILE, "ours", "cluster_sqlite"),
     Contestant(SCRIPT, "limit", "cluster_bare"),
+    Contestant("bare loop, asyncsched's protocol", "limit", "cluster_protocol"),
     Contestant("static partition", "limit", "cluster_partition"),
     Contestant(
         "taskiq",

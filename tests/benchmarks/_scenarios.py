@@ -46,7 +46,7 @@ EAGER = Scenario(
     who.EAGER,
     STARTS,
     limit=BARE,
-    rounds=4,
+    rounds=8,
     quick_rounds=3,
     needs_eager=True,
 )

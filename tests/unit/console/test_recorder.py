@@ -126,9 +126,7 @@ async def test_a_posting_has_a_bound_and_every_job_its_turn(clock: FakeClock, mo
         assert (len(ended), len(told)) == (30, 30)
 
 
-async def test_no_more_jobs_are_looked_at_than_a_posting_may(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_more_jobs_are_looked_at_than_a_posting_may(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_recorder, "MOST_LOOKED_AT", 12)
     async with running(clock, jobs=30) as (_, shelf):
         assert [len(shelf.collect().fire_times) for _ in range(4)] == [12, 12, 6, 0]

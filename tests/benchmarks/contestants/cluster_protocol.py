@@ -1,0 +1,51 @@
+"""What exactness costs by itself: a bare loop that claims its own third of the jobs from asyncsched's store, and gives
+each lease back, all of a batch together. No other node is listened to or waited for; nothing is supervised, renewed,
+accounted for or written down. It shows how much of a node's CPU is the protocol, and how much is the engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType, Verdict
+from asyncsched._run import new_id
+from asyncsched.stores.redis import RedisStore
+from benchmarks.contestants.cluster_bare import each_batch, grouped
+from benchmarks.node import Node
+
+LOCK_TTL, RETAIN_FOR = 600.0, 604_802.0
+"""Seconds: what a job of each second has by default."""
+
+
+async def serve(node: Node) -> None:
+    store = RedisStore(node.url)
+    await store.refresh()
+    handlers = [node.handler(job) for job in range(len(node.phases))]
+    own = [(phase, [job for job in jobs if job % node.nodes == node.index]) for phase, jobs in grouped(node)]
+    create_task = asyncio.get_running_loop().create_task
+    asking: set[asyncio.Task[None]] = set()
+
+    async def ask(at: float, jobs: list[int]) -> None:
+        tick_us = round(at * 1e6)
+        requests = [
+            ClaimRequest(
+                f"job-{job}", ClaimKind.TICK, f"{node.index}:{new_id()}", tick_us, True, False, LOCK_TTL, RETAIN_FOR
+            )
+            for job in jobs
+        ]
+        answers = await store.claim(requests)
+        leases, running = [], []
+        for job, request, answer in zip(jobs, requests, answers, strict=True):
+            if answer.verdict is Verdict.WON:
+                leases.append(Lease(request.job, request.owner, answer.fence, (LockType.SERVER,), LOCK_TTL, tick_us))
+                running.append(create_task(handlers[job]()))
+        for run in running:
+            await run
+        await store.release(leases)
+
+    def due(at: float, jobs: list[int]) -> None:
+        task = create_task(ask(at, jobs))
+        asking.add(task)
+        task.add_done_callback(asking.discard)
+
+    node.ready()
+    await each_batch(own, due)
