@@ -4,8 +4,8 @@ JOBS_STORE=redis://localhost:6379/0 JOBS_OPERATORS=secret:ada uvicorn examples.p
 JOBS_STORE=redis://localhost:6379/0 JOBS_OPERATORS=secret:ada uvicorn examples.production:app --port 8002
 JOBS_STORE=redis://localhost:6379/0 JOBS_OPERATORS=secret:ada uvicorn examples.production:app --port 8003
 
-Each replica has ``/jobs`` (the dashboard of the whole cluster), ``/metrics``, ``/healthz`` and ``/readyz``. From
-outside: ``asyncsched list --url redis://localhost:6379/0``.
+Each replica has ``/jobs`` (the dashboard of the whole cluster; after ``/sign-in`` with its buttons), ``/metrics``,
+``/healthz`` and ``/readyz``. From outside: ``asyncsched list --url redis://localhost:6379/0``.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import random
 from base64 import b64decode
 
 from fastapi import FastAPI, Response
+from fastapi.responses import RedirectResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.requests import Request
 
@@ -72,6 +73,14 @@ def operator(request: Request) -> str | None:
 
 app = FastAPI(lifespan=scheduler.lifespan)
 app.mount("/jobs", dashboard(scheduler, actions=operator))
+
+
+@app.get("/sign-in")
+def sign_in(request: Request) -> Response:
+    """Has a browser ask for the password, which it then sends to the dashboard, too."""
+    if operator(request) is None:
+        return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="jobs"'})
+    return RedirectResponse("/jobs/")
 
 
 @app.get("/metrics")
