@@ -192,14 +192,15 @@ class Ledger:
             extra=self._ids(run),
         )
 
-    def called_off(self, run: Run, by: str) -> None:
+    def called_off(self, run: Run, by: str, why: str) -> None:
         """Book that somebody has ordered the end of a run."""
         self._logger.warning(
-            "job=%s run=%s trace=%s is being cancelled by order of %s",
+            "job=%s run=%s trace=%s is being cancelled by order of %s%s",
             run.job,
             run.run_id,
             run.trace_id,
             by,
+            f": {why}" if why else "",
             extra=self._ids(run),
         )
 

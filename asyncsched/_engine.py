@@ -195,10 +195,10 @@ class Engine:
         if self._guide is not None:
             self._guide.forget_failures(name)
 
-    async def trigger(self, name: str, by: str = "") -> Run:
-        """Start a run now, or learn why not; ``by``: who has ordered it, if it was not this process."""
+    async def trigger(self, name: str, by: str = "", why: str = "") -> Run:
+        """Start a run now, or learn why not; ``by``: who has ordered it, and ``why``, if it was not this process."""
         state = self.states[name]
-        run, claim = self._fire(state, ClaimKind.TRIGGER, now_us(self._clock), by=by)
+        run, claim = self._fire(state, ClaimKind.TRIGGER, now_us(self._clock), ordered=(by, why))
         self._trace_ids.triggered(run)
         if claim is not None:
             await self.claimer.wait_decided(claim)
@@ -266,11 +266,11 @@ class Engine:
         self.claimer.submit_ticks(self._catch_up.take(states, tick_us), tick_us, late_by)
 
     def _fire(
-        self, state: JobState, kind: ClaimKind, fire_us: int, late_by: float = 0.0, by: str = ""
+        self, state: JobState, kind: ClaimKind, fire_us: int, late_by: float = 0.0, ordered: tuple[str, str] = ("", "")
     ) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
-        if by:
-            run.with_side().by = by
+        if any(ordered):
+            run.with_side().by, run.with_side().why = ordered
         if state.asks_first and kind is not ClaimKind.TRIGGER:
             self._made_conditions().ask(state, run, late_by)
             return run, None

@@ -276,13 +276,13 @@ class Executor:
             self._ledger.superseded(run)
             self._ask_to_end(run, Outcome.CANCELLED)
 
-    def call_off(self, run: Run, by: str) -> bool:
+    def call_off(self, run: Run, by: str, why: str = "") -> bool:
         """End a run because somebody orders that. Returns whether it was not being ended already."""
         if run.asked_to_end is not None or run.outcome is not None:
             return False
         side = run.with_side()
-        side.by, side.is_called_off = by, True
-        self._ledger.called_off(run, by)
+        side.by, side.why, side.is_called_off = by, why, True
+        self._ledger.called_off(run, by, why)
         self._ask_to_end(run, Outcome.CANCELLED)
         return True
 

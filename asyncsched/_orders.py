@@ -98,7 +98,7 @@ class Orders:
         run = self._run_of(order)
         if run is None:
             return self._said("failed", order.run_id, "the run has ended meanwhile")
-        if not self._engine.executor.call_off(run, order.by):
+        if not self._engine.executor.call_off(run, order.by, order.why):
             return self._said("cancelling", order.run_id, "it was being ended already")
         return self._said("cancelling", order.run_id)
 
@@ -107,7 +107,7 @@ class Orders:
             return self._said("failed", detail="the node has stopped meanwhile, or has the job no more")
         why = f": {order.why}" if order.why else ""
         self._logger.info("job=%s is triggered by order of %s%s", order.job, order.by, why)
-        run = await self._engine.trigger(order.job, order.by or "somebody")
+        run = await self._engine.trigger(order.job, order.by or "somebody", order.why)
         if run.skip_reason is not None:
             return self._said("skipped", detail=run.skip_reason.value)
         return self._said("started", run.run_id)

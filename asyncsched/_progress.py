@@ -50,11 +50,11 @@ def _is_amount(value: object) -> bool:
 class RunSide:
     """What only few runs need, made when one first does."""
 
-    __slots__ = ("by", "channel", "is_called_off", "is_superseded", "progress", "tell_at")
+    __slots__ = ("by", "channel", "is_called_off", "is_superseded", "progress", "tell_at", "why")
 
-    def __init__(self, by: str = "") -> None:
-        self.by = by
-        """Who has ordered the run, or its end; empty: nobody."""
+    def __init__(self, by: str = "", why: str = "") -> None:
+        self.by, self.why = by, why
+        """Who has ordered the run, or its end, and why; empty: nobody, or nothing was said."""
         self.is_called_off = False
         """Whether its end was ordered."""
         self.channel: object = None
@@ -66,8 +66,8 @@ class RunSide:
         """Monotonic seconds before which no further event tells the progress."""
 
     def for_next_attempt(self) -> RunSide | None:
-        """Return what the next attempt of the run begins with: only who has ordered it."""
-        return RunSide(self.by) if self.by else None
+        """Return what the next attempt of the run begins with: only who has ordered it, and why."""
+        return RunSide(self.by, self.why) if self.by else None
 
     def is_told(self, progress: Progress, now: float) -> bool:
         """Keep ``progress``, and return whether an event is due: not too often, but the end always."""

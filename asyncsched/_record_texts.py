@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LONGEST_WORDS = 1_000
 """Characters of what people say in a note or an order, and of a schedule or a policy that is read."""
+LONGEST_WHY = 200
+"""The same in an ending."""
 LONGEST_ID = 100
 """Of run and trace ids, and of who does something."""
 SKEW_0 = ("skew", 0.0)
@@ -129,7 +131,7 @@ class Fields:
 
 def ending_text(at_us: int, node: str, outcome: str, fire_us: int, **more: str | float) -> str:
     """Return how a tick ended. ``more``: ``kind`` unless it is a tick, ``reason``, ``last_us``, ``count``,
-    ``started_us``, ``duration``, ``run_id``, ``trace_id``, ``attempt``, ``fence``, ``error``, ``by``."""
+    ``started_us``, ``duration``, ``run_id``, ``trace_id``, ``attempt``, ``fence``, ``error``, ``by``, ``why``."""
     text = written({"at": at_us, "node": node, "outcome": outcome, "fire_us": fire_us, **more})
     if len(text) > LONGEST_ENDING:
         more["error"] = str(more.get("error", ""))[: LONGEST_ERROR // 5]
@@ -185,6 +187,7 @@ def ending_of(job: str, text: str) -> Ending | None:
             fence=fields.whole("fence"),
             error=fields.text("error", LONGEST_ERROR),
             by=fields.text("by", LONGEST_ID),
+            why=fields.text("why", LONGEST_WHY),
         )
     except _UNREADABLE:
         return None

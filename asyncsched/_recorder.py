@@ -173,7 +173,7 @@ class Recorder:
 
     def _ids_of(self, run: Run) -> dict[str, str | float]:
         run_id, trace_id = run.ids
-        return {"run_id": run_id, "trace_id": texts.clean(trace_id, texts.LONGEST_ID), "by": _by(run)}
+        return {"run_id": run_id, "trace_id": texts.clean(trace_id, texts.LONGEST_ID), **_ordered(run)}
 
     def _say_dropped(self) -> None:
         """Say, once, that a job ends more often than the store is told of, so that some endings are not seen."""
@@ -309,8 +309,10 @@ def _kind(kind: ClaimKind) -> Mapping[str, str]:
     return {} if kind is ClaimKind.TICK else {"kind": kind.value}
 
 
-def _by(run: Run) -> str:
-    return "" if run.side is None else texts.clean(run.side.by, texts.LONGEST_ID)
+def _ordered(run: Run) -> dict[str, str]:
+    """Return who has ordered the run, or its end, and why."""
+    by, why = ("", "") if run.side is None else (run.side.by, run.side.why)
+    return {"by": texts.clean(by, texts.LONGEST_ID), "why": texts.clean(why, texts.LONGEST_WHY)}
 
 
 def _progress_of(run: Run) -> str:

@@ -122,6 +122,8 @@ class Ending:
     """Type and message of the last error, at most ``LONGEST_ERROR`` characters; empty: none."""
     by: str
     """Of a run that was ordered, or cancelled by order: who did it; else empty."""
+    why: str = ""
+    """What was said of that."""
 
     @property
     def late_by(self) -> float | None:

@@ -28,7 +28,8 @@ _OUTCOMES = {
 
 def ran(ending: Ending) -> str:
     """Say how a run ended."""
-    by = f" by order of {ending.by}" if ending.by else ""
+    why = f" ({ending.why})" if ending.why else ""
+    by = f" by order of {ending.by}{why}" if ending.by else ""
     again = f" (attempt {ending.attempt})" if ending.attempt > 1 else ""
     if ending.started_at is None:
         return f"{ending.node} had it{again}, and before its handler began it was cancelled{by}."

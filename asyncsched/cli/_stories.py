@@ -59,7 +59,7 @@ def _facts(ending: Ending, view: View) -> Iterator[str]:
     if ending.attempt > 1:
         yield glued(f"attempt {ending.attempt}")
     if ending.by:
-        yield glued(f"by {ending.by}")
+        yield glued(f"by {ending.by}") + (f": {one_line(ending.why)}" if ending.why else "")
     if ending.run_id:
         yield glued(f"run {ending.run_id[:SHORT]}")
     if ending.trace_id:

@@ -118,10 +118,11 @@ async def test_a_run_is_triggered_and_waited_for(service: Service) -> None:
 
 async def test_a_run_is_cancelled(service: Service) -> None:
     (run,) = json.loads(await service.out("runs", "--json"))
-    assert "is asked to end" in await service.out("cancel", run["run_id"][:6], "--by", "ann")
+    assert "is asked to end" in await service.out("cancel", run["run_id"][:6], "--by", "ann", "--why", "wrong data")
     await service.clock.advance(1)
     (ended,) = json.loads(await service.out("history", "sync", "--json"))
-    assert (ended["outcome"], ended["by"]) == ("cancelled", "ann")
+    assert (ended["outcome"], ended["by"], ended["why"]) == ("cancelled", "ann", "wrong data")
+    assert "by ann: wrong data" in await service.out("history", "sync")
 
 
 async def test_what_nobody_can_do(service: Service) -> None:

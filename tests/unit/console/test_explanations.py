@@ -79,6 +79,7 @@ CASES = [
     case("ran", "it was cancelled, because its time was over after 2 s", endings=[replace(RAN, outcome="timed_out")]),
     case("ran", "it lost its lock, and was cancelled after 2 s", endings=[replace(RAN, outcome="lock_lost")]),
     case("ran", "it was cancelled by order of ada", endings=[replace(RAN, outcome="cancelled", by="ada")]),
+    case("ran", "it succeeded by order of ada (it was lost)", endings=[replace(RAN, by="ada", why="it was lost")]),
     case("ran", "n0 ran it", endings=[replace(SKIPPED, node="n1"), RAN]),
     case("skipped", ": another run of the job was in progress", endings=[SKIPPED]),
     case(

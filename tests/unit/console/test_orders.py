@@ -37,7 +37,8 @@ async def test_one_node_runs_what_is_triggered(make: Make, console_of: ConsoleOf
         await cluster.advance(5)
         assert ran == [(answer.node, "nightly")]
         (ending,) = await console.history("nightly")
-    assert (ending.kind, ending.by, ending.run_id, ending.node) == ("trigger", "ada@desk", answer.run_id, answer.node)
+    assert (ending.kind, ending.run_id, ending.node) == ("trigger", answer.run_id, answer.node)
+    assert (ending.by, ending.why) == ("ada@desk", "the report was lost")
 
 
 async def test_a_named_node_runs_it(make: Make, console_of: ConsoleOf, ran: Ran) -> None:
@@ -168,7 +169,7 @@ async def test_a_run_in_progress_is_cancelled(make: Make, console_of: ConsoleOf)
         await cluster.advance(10)
         assert (await the_run(console)).fire_time == START + timedelta(seconds=20), "the next tick runs"
     assert (ending.outcome, ending.by, ending.run_id) == ("cancelled", "ada@desk", run.run_id)
-    assert ending.error == "SchedulerError: cancelled by order of ada@desk"
+    assert (ending.why, ending.error) == ("wrong data", "SchedulerError: cancelled by order of ada@desk")
 
 
 async def test_a_run_that_sleeps_its_random_delay_is_cancelled(make: Make, console_of: ConsoleOf) -> None:

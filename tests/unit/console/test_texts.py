@@ -54,6 +54,7 @@ def test_an_ending_reads_back() -> None:
         fence=7,
         error="ValueError: é\n",
         by="ada",
+        why="it hangs",
     )
     assert text.startswith(f'{{"at":{AT_US + 3},')
     assert texts.ending_of("work", text) == Ending(
@@ -74,6 +75,7 @@ def test_an_ending_reads_back() -> None:
         fence=7,
         error="ValueError: é ",
         by="ada",
+        why="it hangs",
     )
 
 
@@ -86,7 +88,8 @@ def test_an_ending_leaves_out_what_is_empty() -> None:
 def test_an_ending_is_never_too_long(error: str, trace_id: str) -> None:
     shown = texts.said_of(ValueError(error))
     trace_id = texts.clean(trace_id, texts.LONGEST_ID)
-    text = texts.ending_text(AT_US, '"' * 200, "failed", AT_US, error=shown, trace_id=trace_id, by="\\" * 100)
+    why = "\\" * texts.LONGEST_WHY
+    text = texts.ending_text(AT_US, '"' * 200, "failed", AT_US, error=shown, trace_id=trace_id, by="\\" * 100, why=why)
     assert len(shown) <= LONGEST_ERROR
     assert len(text) <= LONGEST_ENDING
     assert text.encode()

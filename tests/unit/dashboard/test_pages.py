@@ -144,7 +144,9 @@ async def test_everything_is_escaped(clock: FakeClock) -> None:
     console = CannedConsole(job, nodes=nodes)
     console.now = replace(console.now, maintenance=note)
     console.ends(
-        ending(name, outcome="failed", error=HOSTILE, by=HOSTILE, node=HOSTILE, trace_id=HOSTILE, kind=HOSTILE)
+        ending(
+            name, outcome="failed", error=HOSTILE, by=HOSTILE, why=HOSTILE, node=HOSTILE, trace_id=HOSTILE, kind=HOSTILE
+        )
     )
     async with browser(dashboard(console, clock=clock, actions=lambda _: HOSTILE)) as page:
         for path in ("/", "/nodes", f"/job?name={httpx.QueryParams({'n': name})['n']}"):
