@@ -5,6 +5,7 @@ Helper modules beside this file are imported by their plain names: ``from _redis
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,13 @@ from _redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def ended_program() -> Iterator[None]:
+    """Whatever a loop that was interrupted leaves behind is complained of here, and not in a later test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,7 @@ async def test_each_end_has_its_outcome(
     assert (state.active, state.last_outcome, dict(parts.executor.active)) == (0, outcome, {})
 
 
+@pytest.mark.usefixtures("ended_program")
 @pytest.mark.parametrize("guarded", [False, True])
 def test_a_keyboard_interrupt_ends_the_program_and_is_booked(guarded: bool) -> None:
     seen: list[Run] = []

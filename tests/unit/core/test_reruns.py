@@ -377,6 +377,7 @@ class TestFinished:
         assert run.skip_reason is SkipReason.SHUTTING_DOWN
         assert parts.store.released == [[LEASE]]
 
+    @pytest.mark.usefixtures("ended_program")
     @pytest.mark.parametrize("how", ["the end of asyncio.run", "KeyboardInterrupt"])
     def test_what_ends_with_the_program_has_not(self, how: str) -> None:
         kept: list[Parts] = []

@@ -40,7 +40,7 @@ class Health:
         self._caplog.clear()
         self.parts.store.behind = seconds
         await self.passing(for_seconds)
-        return [record.getMessage() for record in self._caplog.records]
+        return [record.getMessage() for record in self._caplog.records if record.name.startswith("asyncsched")]
 
     @property
     def skews(self) -> list[float]:

@@ -136,6 +136,7 @@ class TestOneRun:
         assert [event.late_by for event in told.of(events.RunStarted)] == [3]
 
 
+@pytest.mark.usefixtures("ended_program")
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_keyboard_interrupt_ends_the_program_after_the_drain(waits: bool) -> None:
     clock = FakeClock()
