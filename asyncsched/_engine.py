@@ -270,7 +270,8 @@ class Engine:
     ) -> tuple[Run, Claim | None]:
         run = self.executor.new_run(state, kind, fire_us)
         if any(ordered):
-            run.with_side().by, run.with_side().why = ordered
+            side = run.with_side()
+            side.by, side.why = ordered
         if state.asks_first and kind is not ClaimKind.TRIGGER:
             self._made_conditions().ask(state, run, late_by)
             return run, None

@@ -218,8 +218,7 @@ class Recorder:
         jobs = [*self._leaving, *self._states.values()]
         outgoing = self._outgoing
         left = len(jobs) * MOST_KEPT if self._is_near else MOST_AT_ONCE - sum(map(len, outgoing.values()))
-        begin_at = self._take_from % len(jobs) if jobs else 0
-        for state in chain(islice(jobs, begin_at, None), islice(jobs, begin_at)):
+        for state in _from(jobs, self._take_from):
             if left <= 0:
                 break
             self._take_from += 1
@@ -249,10 +248,8 @@ class Recorder:
 
     def _take_fire_times(self) -> None:
         told, telling, states = self._told, self._telling, list(self._states.values())
-        begin_at = self._look_from % len(states) if states else 0
         most, looked_at = (len(states),) * 2 if self._is_near else (MOST_FIRE_TIMES, MOST_LOOKED_AT)
-        around = chain(islice(states, begin_at, None), islice(states, begin_at))
-        for state in islice(around, looked_at):
+        for state in islice(_from(states, self._look_from), looked_at):
             at_us = state.next_us or 0
             if told.get(state.name) != at_us:
                 if len(telling) >= most and state.name not in telling:
@@ -303,6 +300,12 @@ class Recorder:
 
     def _now_us(self) -> int:
         return round(self._clock.time() * 1e6)
+
+
+def _from(states: Sequence[JobState], turn: int) -> Iterable[JobState]:
+    """Return all of them, once around, another one first with each turn."""
+    begin_at = turn % len(states) if states else 0
+    return chain(islice(states, begin_at, None), islice(states, begin_at))
 
 
 def _kind(kind: ClaimKind) -> Mapping[str, str]:

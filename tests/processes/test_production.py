@@ -115,6 +115,8 @@ def each_answers_for_itself(replicas: list[Replica]) -> None:
     assert sum(scraped) >= 4, "the replicas' numbers together are the cluster's"
     pages = [replica.get("/jobs/").text for replica in replicas]
     assert all("import_prices" in page and "act/" not in page for page in pages), "nobody may act without saying who"
+    assert replicas[0].get("/sign-in").headers["WWW-Authenticate"].startswith("Basic"), "or no browser would ask"
+    assert replicas[0].get("/sign-in", auth=ADA).url.path == "/jobs/"
 
 
 def counted(replica: Replica, job: str, outcome: str) -> list[str]:
@@ -135,8 +137,6 @@ def pausing_reaches_every_replica(shell: Shell, replicas: list[Replica]) -> None
     explained = shell.told("why", "collect")
     assert explained["verdict"] in {"paused", "skipped"}
     assert "the feed is down" in " ".join(explained["because"])
-    assert replicas[2].get("/sign-in").headers["WWW-Authenticate"].startswith("Basic")
-    assert replicas[2].get("/sign-in", auth=ADA).url.path == "/jobs/"
     act(replicas[2], "resume", job="collect")
     until(lambda: last_run(shell, "collect") != newest)
 
