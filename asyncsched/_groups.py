@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from asyncsched._job import Job
@@ -21,6 +22,8 @@ else:
     difflib, _group_settings = LazyModule("difflib"), LazyModule("asyncsched._group_settings")
 
 
+MOST_NAMED = 5
+"""Jobs that a message names."""
 _FLAGS = ("on_one_server", "without_overlapping", "even_in_maintenance")
 _HOOKS = ("before", "after", "on_success", "on_failure", "on_skipped", "when", "skip_when")
 _BY_NAME = {"retry": ("attempts", "backoff", "on"), "catch_up": ("within", "mode", "most")}
@@ -71,7 +74,12 @@ class JobAdder:
 
 
 class Group(JobAdder):
-    """Adds jobs that share policies. It may be used in a ``with`` statement, whose end means nothing to it."""
+    """Adds jobs that share policies. It may be used in a ``with`` statement, whose end changes nothing.
+
+    Raises:
+        ConfigurationError: at the end of that, if jobs were added to the scheduler meanwhile, and none to a group: who
+            does not name the group would have jobs without its policies.
+    """
 
     def __init__(self, registry: Registry, outer: Mapping[str, object], settings: Mapping[str, object]) -> None:
         if not settings:
@@ -89,12 +97,19 @@ class Group(JobAdder):
             raise ConfigurationError(f"group(): {rule}") from None
 
     def __enter__(self) -> Self:
+        self._known = len(self._registry.jobs)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing: the group is named wherever it is used, so there is no scope to leave."""
+        new = list(islice(self._registry.jobs.values(), self._known, None))
+        if kind is None and new and not any(isinstance(job, _GroupJob) for job in new):
+            names = ", ".join(repr(job.name) for job in new[:MOST_NAMED])
+            raise ConfigurationError(
+                f"{self!r}: no job was added to it, but to the scheduler itself: {names}; the rule is "
+                "with scheduler.group(…) as group: group.add_job(…)"
+            )
 
     def __repr__(self) -> str:
         """Tell the settings."""

@@ -62,8 +62,9 @@ def test_jobs_share_all_settings(scheduler: Scheduler) -> None:
 
 
 def test_a_job_outside_of_it_has_nothing_of_it(scheduler: Scheduler) -> None:
-    with scheduler.group(on_one_server=True, lock_ttl=60):
+    with scheduler.group(on_one_server=True, lock_ttl=60) as group:
         outside = scheduler.add_job("outside", work).per_seconds(1)
+        assert group.add_job("inside", work).is_on_one_server
     assert outside.policies == ()
     assert type(outside) is Job
 
@@ -165,6 +166,30 @@ def test_names_are_those_of_the_scheduler(scheduler: Scheduler) -> None:
     scheduler.add_job("j", work)
     with pytest.raises(DuplicateJobError):
         scheduler.group(lock_ttl=5).add_job("j", work)
+
+
+def test_a_group_that_is_not_named_is_refused(scheduler: Scheduler) -> None:
+    """Its jobs would run on every node, and nobody would know why."""
+
+    def declare() -> None:
+        with scheduler.group(on_one_server=True):
+            scheduler.add_job("a", work).daily_at("01:00")
+            scheduler.add_job("b", work).daily_at("01:00")
+
+    rule = (
+        r"<Group on_one_server=True>: no job was added to it, .* 'a', 'b'; the rule is with .* as group: group.add_job"
+    )
+    with pytest.raises(ConfigurationError, match=rule):
+        declare()
+
+
+def test_a_group_may_stay_empty_and_the_scheduler_have_jobs_beside_it(scheduler: Scheduler) -> None:
+    with scheduler.group(on_one_server=True), scheduler.group(lock_ttl=60):
+        pass
+    with scheduler.group(on_one_server=True) as outer, outer.group(lock_ttl=60) as inner:
+        inner.add_job("a", work).daily_at("01:00")
+        scheduler.add_job("b", work).daily_at("01:00")
+    assert [scheduler.get_job(name).is_on_one_server for name in "ab"] == [True, False]
 
 
 def test_an_error_leaves_the_group(scheduler: Scheduler) -> None:
