@@ -224,6 +224,7 @@ class Ledger:
         if reason is _ELSEWHERE:  # whoever has it says what became of it
             self._elsewhere += 1
             state.elsewhere += 1
+            state.elsewhere_us = fire_us
             if not (self.bus.is_heard or self._logger.logger.isEnabledFor(logging.DEBUG)):
                 return  # of nearly all ticks on nearly all nodes nobody wants to hear more
         else:

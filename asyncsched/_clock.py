@@ -127,14 +127,17 @@ class TimeLimit:
 class PendingCall:
     """A call to come. A cancelled one stays in its heap for a while, or until it comes up."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("_queue", "callback")
 
-    def __init__(self, callback: Callable[[], object]) -> None:
+    def __init__(self, callback: Callable[[], object], queue: CallQueue) -> None:
         self.callback: Callable[[], object] | None = callback
+        self._queue = queue
 
     def cancel(self) -> None:
         """Forget the call."""
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            self._queue.cancelled(self)
 
 
 class CallQueue:
@@ -142,22 +145,31 @@ class CallQueue:
 
     Time limits are nearly all cancelled long before they come up, so the heap is rid of such calls whenever it has
     grown to twice of what was left the last time.
+
+    Args:
+        on_first_cancelled: called when the first of them is cancelled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_first_cancelled: Callable[[], object] = lambda: None) -> None:
+        self._on_first_cancelled = on_first_cancelled
         self._heap: list[tuple[float, int, PendingCall]] = []
         self._order = count()
         self._most = FEW_CALLS
 
     def push(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Add a call for the instant ``when``."""
-        call = PendingCall(callback)
+        call = PendingCall(callback, self)
         heappush(self._heap, (when, next(self._order), call))
         if len(self._heap) > self._most:
             self._heap = [entry for entry in self._heap if entry[2].callback is not None]
             heapify(self._heap)
             self._most = max(2 * len(self._heap), FEW_CALLS)
         return call
+
+    def cancelled(self, call: PendingCall) -> None:
+        """Hear that a call was cancelled."""
+        if self._heap and self._heap[0][2] is call:
+            self._on_first_cancelled()
 
     def next_at(self) -> float | None:
         """Return the instant of the next call, or ``None``."""
@@ -202,7 +214,10 @@ class SystemClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._walls, self._monotonics = CallQueue(), CallQueue()
+        self._walls, self._monotonics = self._new_queues()
+
+    def _new_queues(self) -> tuple[CallQueue, CallQueue]:
+        return CallQueue(self._wait_anew), CallQueue(self._wait_anew)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> PendingCall:
         """Call back once the wall clock has reached ``when`` (seconds since the epoch), never before."""
@@ -222,7 +237,7 @@ class SystemClock:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # calls made on an earlier loop ended with it
             self._loop, self._timer = loop, None
-            self._walls, self._monotonics = CallQueue(), CallQueue()
+            self._walls, self._monotonics = self._new_queues()
 
     def _arm(self, wait: float) -> None:
         """Make sure of a look at the clocks within ``wait`` seconds, or ``SLICE``."""
@@ -240,11 +255,21 @@ class SystemClock:
         try:
             make_calls(self._monotonics.pop_due(self.monotonic()) + self._walls.pop_due(self.time()))
         finally:
-            wall_at, monotonic_at = self._walls.next_at(), self._monotonics.next_at()
-            if wall_at is not None:
-                self._arm(wall_at - self.time())
-            if monotonic_at is not None:
-                self._arm(monotonic_at - self.monotonic())
+            self._arm_for_next()
+
+    def _wait_anew(self) -> None:
+        """Wait for the next call after the first one was cancelled: to wake up for nothing costs more than that."""
+        if self._timer is not None and self._loop is not None and not self._loop.is_closed():
+            self._timer.cancel()
+            self._timer = None
+            self._arm_for_next()
+
+    def _arm_for_next(self) -> None:
+        wall_at, monotonic_at = self._walls.next_at(), self._monotonics.next_at()
+        if wall_at is not None:
+            self._arm(wall_at - self.time())
+        if monotonic_at is not None:
+            self._arm(monotonic_at - self.monotonic())
 
 
 def checked_clock(clock: object) -> Clock:

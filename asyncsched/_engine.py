@@ -105,6 +105,7 @@ class Engine:
             executor=self.executor,
             claim=self._claim_ticks,
             fire=self._fire,
+            expect=lambda tick_us: self._health.expect(tick_us, self.turns.peers),
         )
         self.states: dict[str, JobState] = {}
         self.turns = Turns(store, clock, node, self.states, ledger)
@@ -235,7 +236,7 @@ class Engine:
             self.turns.hearing(),
         ]
         if self._store.refresh_interval is not None:
-            lives.append(self._health.refreshing(self._store.refresh_interval, self._alarm.set))
+            lives.append(self._health.refreshing(self._store.refresh_interval, self._ticker.refreshed))
         return [asyncio.ensure_future(life) for life in lives]
 
     async def _claiming(self) -> None:

@@ -58,6 +58,7 @@ class JobState:
         kept: how its ticks have ended lately, until the recorder takes it; ``None``: nothing of the job is recorded.
         succeeded, elsewhere: how many runs ended well, and how many ticks another node had: nearly all end so. What
             else there is to count stands in ``others``.
+        elsewhere_us: the newest tick that another node had.
         watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
             it is being asked for, or runs here.
     """
@@ -71,6 +72,7 @@ class JobState:
         "decided_us",
         "delay",
         "elsewhere",
+        "elsewhere_us",
         "entry",
         "grid",
         "handler",
@@ -113,7 +115,7 @@ class JobState:
         self.remembered_until = 0.0
         self.overlap_lock = _local_lock(job.concurrency) if job.concurrency else None
         self.retired = False
-        self.active = self.succeeded = self.elsewhere = 0
+        self.active = self.succeeded = self.elsewhere = self.elsewhere_us = 0
         self.last_outcome: Outcome | None = None
         self.kept: deque[Kept] | None = None
         self.others: Tally | None = None

@@ -43,6 +43,8 @@ MOST_FIRE_TIMES = 500
 """The same of fire times."""
 MOST_LOOKED_AT = 2_000
 """Jobs at which one posting looks for new ones."""
+LEFT_TO_OTHERS_US = 5_000_000
+"""Microseconds for which it is left to the node that had a job's newest tick to tell the next one."""
 RESTS = (SkipReason.PAUSED, SkipReason.MAINTENANCE)
 _SUCCEEDED = Outcome.SUCCEEDED
 
@@ -249,9 +251,11 @@ class Recorder:
     def _take_fire_times(self) -> None:
         told, telling, states = self._told, self._telling, list(self._states.values())
         most, looked_at = (len(states),) * 2 if self._is_near else (MOST_FIRE_TIMES, MOST_LOOKED_AT)
+        left_from_us = self._now_us() - (0 if self._is_near else LEFT_TO_OTHERS_US)
         for state in islice(_from(states, self._look_from), looked_at):
-            at_us = state.next_us or 0
-            if told.get(state.name) != at_us:
+            at_us, told_us = state.next_us or 0, told.get(state.name)
+            is_left = told_us is not None and state.elsewhere_us == state.last_us > left_from_us
+            if told_us != at_us and not is_left:
                 if len(telling) >= most and state.name not in telling:
                     break
                 telling[state.name] = at_us

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asyncsched._clock import sleep
 from asyncsched._lazy import LazyModule
 from asyncsched._outage import Outage
 from asyncsched.exceptions import StoreUnavailableError
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from asyncsched._accounting import Ledger
     from asyncsched._events import EventBus
     from asyncsched._logs import SafeLogger
-    from asyncsched.protocols import Clock, Store
+    from asyncsched.protocols import Clock, Store, Timer
 else:
     events = LazyModule("asyncsched.events")
 
@@ -28,6 +27,13 @@ LARGEST_SKEW = 1.0
 """Seconds by which a node's clock may differ from the store's before it is said."""
 FORGIVEN_SKEW = 0.5
 """Seconds below which a difference that was said is over: a skew about the limit is said once, not each second."""
+LEAD = 0.004
+"""Seconds before the next tick of guarded jobs at which a refresh goes that is nearly due: so what is paused, and who
+is there, is known as of now, and what both need is in the processor's caches when the tick comes."""
+EARLY_SHARE = 0.1
+"""Share of its interval by which a refresh comes early for that."""
+FEW_NODES = 10
+"""Nodes up to which they do so: of more, all together would keep the store busy when the tick comes."""
 
 
 class StoreHealth:
@@ -40,6 +46,9 @@ class StoreHealth:
         self._logger = logger
         self._bus = bus
         self._skew_was_said = False
+        self._due = asyncio.Event()
+        self._call: Timer | None = None
+        self._early_from = self._due_at = float("inf")
         self.outage = Outage(clock, self._lost, self._recovered)
         self.has_looked = asyncio.Event()
         """Whether the store was asked once what is paused, if it has to be asked at all."""
@@ -60,7 +69,29 @@ class StoreHealth:
                 self._look_at_skew()
                 on_refreshed()  # the store's clock may have been learnt, or corrected
             self.has_looked.set()
-            await sleep(self._clock, interval)
+            await self._rest(interval)
+
+    async def _rest(self, interval: float) -> None:
+        """Wait until the next refresh."""
+        self._due.clear()
+        now = self._clock.monotonic()
+        self._early_from, self._due_at = now + (1 - EARLY_SHARE) * interval, now + interval
+        self._call = self._clock.call_later(interval, self._due.set)
+        try:
+            await self._due.wait()
+        finally:
+            self._early_from = float("inf")
+            self._call.cancel()
+
+    def expect(self, tick_us: int, nodes: int) -> None:
+        """Hear of the next tick of guarded jobs, by this node's clock, and how many nodes wait for it."""
+        if nodes > FEW_NODES:
+            return
+        now = self._clock.monotonic()
+        at = now + tick_us / 1e6 - self._clock.time() - LEAD
+        if self._early_from <= at < self._due_at and self._call is not None:
+            self._call.cancel()
+            self._due_at, self._call = at, self._clock.call_later(at - now, self._due.set)
 
     def _look_at_skew(self) -> None:
         skew = skew_of(self._clock, self._store) or 0.0

@@ -45,6 +45,9 @@ FAR_AHEAD_US = 1_000_000
 REBASE_FROM_US = 100_000
 """Microseconds by which a node's clock must turn out to be further ahead than was known before its guarded jobs look
 for fire times that they passed over."""
+LAG_STEP_US = 1_000
+"""Microseconds by which what is known of that must change for the timer to be set anew: a smaller change is made up for
+when it comes up."""
 
 
 class Ticker:
@@ -53,6 +56,7 @@ class Ticker:
     Args:
         claim: claims one tick of guarded jobs: due at that instant (us), noticed so many seconds late.
         fire: takes one tick of a plain job that asks first, in the same terms.
+        expect: is told, ahead of it, of the next tick of guarded jobs (us, by this node's clock).
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Ticker:
         executor: Executor,
         claim: Callable[[Sequence[JobState], int, float], object],
         fire: Callable[[JobState, ClaimKind, int, float], object],
+        expect: Callable[[int], object],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -73,6 +78,7 @@ class Ticker:
         self._executor = executor
         self._claim = claim
         self._fire = fire
+        self._expect = expect
         self.alarm = asyncio.Event()
         """Set when there is something to do for the next turn."""
         self.plain: Timeline[JobState] = Timeline()
@@ -83,7 +89,7 @@ class Ticker:
         """Plain jobs that are out of their timeline, but whose tick was not looked at yet."""
         self._timer: Timer | None = None
         self._timer_us = 0
-        self._known_lag_us = 0
+        self._known_lag_us = self._armed_lag_us = 0
 
     # Which tick is next
 
@@ -274,11 +280,18 @@ class Ticker:
         if (plain_us := self.plain.next_us()) is not None:
             wakes.append(plain_us)
         if (guarded_us := self.guarded.next_us()) is not None:
-            wakes.append(guarded_us + self._lag_us())
+            self._armed_lag_us = self._lag_us()
+            wakes.append(guarded_us + self._armed_lag_us)
+            self._expect(wakes[-1])
         self._timer_us = min(wakes, default=2**63)
         if wakes:
             self._timer = self._clock.call_at(self._timer_us / 1e6, self.alarm.set)
         return self._timer_us > now_us(self._clock)
+
+    def refreshed(self) -> None:
+        """Hear that the store's clock has been read: by it, guarded jobs may be due sooner or later than was known."""
+        if abs(self._lag_us() - self._armed_lag_us) >= LAG_STEP_US:
+            self.alarm.set()
 
     def disarm(self) -> None:
         """Wait for nothing."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from asyncsched._accounting import Ledger
     from asyncsched._claim import Claim
     from asyncsched._job_state import JobState
+    from asyncsched._terms import Terms
     from asyncsched.protocols import Attendance, Clock, Store, Timer
 
 STEP = 0.02
@@ -127,7 +128,15 @@ class Turns:
         self._waiting: dict[JobState, Wait] = {}
         self._heard_us, self._heard_at = -1, 0.0
         """The tick that was heard of last, and when: the wall clock."""
+        self._kept_gap_us, self._kept_for = -1, 0.0
+        self._kept_terms: Terms | None = None
+        """For how long its record is kept, and what that follows from."""
         self.asker: Asker
+
+    @property
+    def peers(self) -> int:
+        """How many nodes take turns, this one included, as of the last tick."""
+        return self._peers
 
     def adopt(self, state: JobState) -> None:
         """Take part in the ticks of a job."""
@@ -164,29 +173,29 @@ class Turns:
             self._look_round(attendance)
         if self._skew is None:
             return states
-        place, peers, taking = self._place, self._peers, self._taking
+        place, peers, taking, waiting = self._place, self._peers, self._taking, self._waiting
+        latest = late_by + LAST
         now: list[JobState] = []
         later: dict[int, list[JobState]] = {}
         for state in states:
-            if not self._may_wait(state, late_by):
+            mark, grace, lock = taking.get(state), state.terms.grace, state.overlap_lock
+            if (
+                mark is None
+                or state.claims
+                or state in waiting
+                or (lock is not None and lock.locked())
+                or (grace is not None and latest >= grace)
+            ):  # behind an older one, where it would be too late afterwards, or where a run is in progress here
                 now.append(state)
             elif tick_us <= state.remembered_us:
                 self._skip(state, tick_us, _ELSEWHERE)
-            elif rank := (place - (((taking[state] + tick_us) * _ODD & _MASK) * peers >> 64)) % peers:  # `first_of`
+            elif rank := (place - (((mark + tick_us) * _ODD & _MASK) * peers >> 64)) % peers:  # `first_of`
                 later.setdefault(rank, []).append(state)
             else:
                 now.append(state)
         for rank, group in later.items():
             self._wait(group, tick_us, wait_of(rank, peers), late_by)
         return now
-
-    def _may_wait(self, state: JobState, late_by: float) -> bool:
-        """Return whether a job's tick can wait until it is heard of: not behind an older one, nor where it would be too
-        late afterwards, nor where it will not be asked for at all, as a run is in progress here."""
-        if state.claims or state not in self._taking or state in self._waiting:
-            return False
-        lock, grace = state.overlap_lock, state.terms.grace
-        return (lock is None or not lock.locked()) and (grace is None or late_by + LAST < grace)
 
     def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> None:
         """Let ticks wait, counted from the tick by the clock that all nodes follow. Who comes late has waited already,
@@ -208,6 +217,10 @@ class Turns:
         for state in waiting.states:
             if self._waiting.get(state) is waiting:
                 self.wait_no_longer(state)
+
+    def has_waiting(self, state: JobState) -> bool:
+        """Return whether a tick of a job waits."""
+        return state in self._waiting
 
     def wait_no_longer(self, state: JobState) -> None:
         """Ask for a job's tick that waits, if one does: as long as it is not known whose it is, nothing else of the job
@@ -252,8 +265,10 @@ class Turns:
             if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
                 return
             self._heard_us, self._heard_at = tick_us, now
-        gap_us = 0 if state.next_us is None else state.next_us - tick_us
-        state.remembered_us, state.remembered_until = tick_us, self._heard_at + state.terms.kept_for(gap_us)
+        terms, gap_us = state.terms, 0 if state.next_us is None else state.next_us - tick_us
+        if gap_us != self._kept_gap_us or terms is not self._kept_terms:
+            self._kept_gap_us, self._kept_terms, self._kept_for = gap_us, terms, terms.kept_for(gap_us)
+        state.remembered_us, state.remembered_until = tick_us, self._heard_at + self._kept_for
         waiting = self._waiting.get(state)
         if waiting is None:
             if state.claims:

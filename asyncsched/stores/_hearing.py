@@ -1,7 +1,8 @@
 """Owns how a node hears what is decided: a subscription to one channel, on a connection of its own.
 
-A message is ``<tick_us> <state key> <tick_us> <state key> …``: the ticks that one script call decided, each with its
-job's key. ``claim.lua`` sends it for those who hear themselves. Nothing rests on it: a node that hears nothing asks.
+A message is ``<sender> <tick_us> <state key> <state key> … <tick_us> <state key> …``: the ticks that one script call
+decided, each with the keys of its jobs behind it. ``claim.lua`` sends it for those who hear themselves; the answer
+tells the sender the same. Nothing rests on it: a node that hears nothing asks.
 
 The channel's name ends in the number of the database: channels, unlike keys, are the same in all of them.
 """
@@ -9,7 +10,9 @@ The channel's name ends in the number of the database: channels, unlike keys, ar
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from asyncsched.stores import _wire
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 QUIET = 5.0
 """Seconds without a message after which the server is asked for a sign of life; and after as many more, the connection
 is given up."""
+NOBODY = "-"
+"""The sender whom everybody hears."""
 
 
 class Hearing:
@@ -42,6 +47,8 @@ class Hearing:
         self._server: Server | None = None
         self.channel = ""
         """While subscribed: its full name."""
+        self.mark = secrets.token_hex(4)
+        """This node as a sender."""
         self.is_wanted = asyncio.Event()
         """Whether there is anybody to hear of."""
 
@@ -95,11 +102,14 @@ class Hearing:
         if not isinstance(reply, list | tuple) or len(reply) != 3 or _wire.text(reply[0]) != "message":
             return
         words = _wire.text(reply[2]).split(" ")
+        if words[0] == self.mark:
+            return
         heard, before = self._heard, self._keys.before_job
         length = len(before)
-        told, tick_us = "", 0
-        for tick, key in zip(words[::2], words[1::2], strict=False):
-            if tick != told:  # most share theirs
-                told, tick_us = tick, int(tick) if tick.isascii() and tick.isdigit() and len(tick) <= 16 else 0
-            if tick_us and len(key) > length and key.startswith(before):
-                heard(key[length:], tick_us)
+        tick_us = 0
+        for word in islice(words, 1, None):
+            if word.startswith(before):
+                if tick_us and len(word) > length:
+                    heard(word[length:], tick_us)
+            else:
+                tick_us = int(word) if word.isascii() and word.isdigit() and len(word) <= 16 else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncsched.stores import _wire
+from asyncsched.stores._hearing import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -79,6 +80,11 @@ class Roll:
     def channel(self) -> str:
         """Where others hear, and this store's nodes do too; empty: nowhere."""
         return next((each.hearing.channel for each in self.present if each.hears), "")
+
+    @property
+    def sender(self) -> str:
+        """By whom others hear: by the one node of this store, which need not hear that itself; else by nobody's."""
+        return self.present[0].hearing.mark if len(self.present) == 1 else NOBODY
 
     def orders(self, now: float) -> list[Order]:
         """Return what to ask the server, at its time ``now``: nothing, if nobody is there."""

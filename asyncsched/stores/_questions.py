@@ -46,6 +46,8 @@ class Questions:
         self._replica_ack = replica_ack
         self.channel = ""
         """Where it is told what claims decide; empty: nowhere."""
+        self.sender = "-"
+        """By whom."""
         self._wait: list[Command] = []
         if replica_ack:
             self._wait.append(("WAIT", replica_ack, _wire.milliseconds(ack_timeout)))
@@ -71,7 +73,7 @@ class Questions:
             (clock,) = await server.ask([TIME])
             _sample(server, _wire.server_time_us(clock), sent_at)
         deadline_us = _deadline_us(server, give_up_at)
-        calls = [_wire.claim_call(self._keys, batch, deadline_us, self.channel) for batch in batches]
+        calls = [_wire.claim_call(self._keys, batch, deadline_us, self.channel, self.sender) for batch in batches]
         sent_at = boottime()
         replies, acks = await server.run(_scripts.CLAIM, calls, then=self._wait, asking=asking)
         read = _read(_wire.claim_answers, replies, batches)

@@ -49,10 +49,12 @@ def milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1_000))
 
 
-def claim_call(keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, channel: str = "") -> Call:
-    """Return the call of ``claim.lua`` for one chunk; what it decides is told on ``channel``, if any."""
+def claim_call(
+    keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, channel: str = "", sender: str = "-"
+) -> Call:
+    """Return the call of ``claim.lua`` for one chunk; what it decides is told on ``channel``, if any, by ``sender``."""
     names: list[str] = []
-    argv: list[str | int] = [deadline_us, AHEAD_US, channel]
+    argv: list[str | int] = [deadline_us, AHEAD_US, channel, sender]
     runs = _Runs(argv)
     terms: object = None
     add, state_and_locks = runs.add, keys.state_and_locks

@@ -221,7 +221,7 @@ class RedisStore:
         if not requests:
             return []
         async with self._link.deciding(f"decide {len(requests)} claims"):
-            self._questions.channel = self._roll.channel
+            self._questions.channel, self._questions.sender = self._roll.channel, self._roll.sender
             ask = partial(self._questions.claim, boottime() + self._link.operation_timeout)
             answers = await self._link.settle(requests, self._place, ask)
             self._link.check(answers)

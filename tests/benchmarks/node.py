@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.measures._local import sleep_until
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from asyncsched import RunContext
 
 POLL = 0.05
@@ -50,7 +48,7 @@ class Node:
         jobs, groups = order["jobs"], order["groups"]
         self.phases = [number % groups / groups for number in range(jobs)]
         self.starts, self.jobs = array("q"), array("l")
-        self.ticks: list[datetime | None] = []
+        self.ticks: list[int | None] = []
         self.folder = Path(order["folder"])
 
     def ready(self) -> None:
@@ -85,7 +83,7 @@ class Node:
         async def handler(ctx: RunContext) -> None:
             note_start(time_ns())
             note_job(job)
-            note_tick(ctx.fire_time)
+            note_tick(ctx.fire_us)
 
         return handler
 
@@ -110,8 +108,8 @@ async def _live(order: dict[str, Any]) -> None:
     (folder / f"{name}.json").write_text(json.dumps({"cpu": cpu}))
 
 
-def _nanoseconds(tick: datetime | None) -> int:
-    return UNKNOWN if tick is None else round(tick.timestamp() * 1e6) * 1_000
+def _nanoseconds(tick: int | None) -> int:
+    return UNKNOWN if tick is None else tick * 1_000
 
 
 def _ended(serving: asyncio.Future[None]) -> None:

@@ -74,21 +74,25 @@ async def test_nobody_is_asked_who_is_there_unless_somebody_is(redis_backend: Re
     [
         b"",
         b"  ",
-        b"x",
-        b"1",
-        b"-1 schedule:job:report",
-        b"1 other:job:report",
-        b"1 schedule:job:",
-        b"1e3 schedule:job:report",
-        b"11111111111111111 schedule:job:report",
-        "\u0661 schedule:job:report".encode(),
+        b"-",
+        b"- x",
+        b"- 1",
+        b"1 schedule:job:report",
+        b"- schedule:job:report",
+        b"- -1 schedule:job:report",
+        b"- 1 other:job:report",
+        b"- 1 schedule:job:",
+        b"- 1e3 schedule:job:report",
+        b"- 1 x schedule:job:report",
+        b"- 11111111111111111 schedule:job:report",
+        "- \u0661 schedule:job:report".encode(),
         b"\xff\xfe \xff",
     ],
 )
 async def test_foreign_messages_are_passed_over(redis_backend: RedisBackend, message: bytes) -> None:
     async with ears(a=redis_backend.store(), b=redis_backend.store()) as (ear, _):
         await redis_backend.raw.publish(CHANNEL, message)
-        await redis_backend.raw.publish(CHANNEL, b"17 schedule:job:report")
+        await redis_backend.raw.publish(CHANNEL, b"- 17 schedule:job:report")
         await ear.until(lambda: ear.heard)
         assert ear.heard == [("report", 17)]
 
@@ -123,6 +127,25 @@ async def test_databases_and_prefixes_are_apart(connect: Any, redis_url: str) ->
         await here["a"].claim([tick(at)])
         await ear.until(lambda: ear.heard)
         assert ear.heard == [("report", at)]
+
+
+@pytest.mark.redis
+async def test_nobody_hears_of_what_its_own_store_has_decided_unless_it_shares_that(
+    connect: Any, redis_url: str
+) -> None:
+    shared = connect(redis_url)
+    async with ears(a=connect(redis_url), b=connect(redis_url)) as (one, two):
+        at = now_us()
+        await one.store.claim([tick(at - 1), tick(at - 2, job="late"), tick(at - 1, job="second")])
+        await two.store.claim([tick(at, "n2:r2")])
+        await one.until(lambda: one.heard)
+        assert one.heard == [("report", at)]
+        assert two.heard == [("report", at - 1), ("late", at - 2), ("second", at - 1)]
+    async with ears(a=shared, b=shared) as (one, two):
+        at = now_us()
+        await shared.claim([tick(at, "n3:r3")])
+        await two.until(lambda: one.heard and two.heard)
+        assert one.heard == two.heard == [("report", at)]
 
 
 @pytest.mark.redis

@@ -13,8 +13,8 @@
 --           run       flag A    string "<owner>|<fence>"
 --           overlap   flag O    string "<owner>|<fence>"; as many as the number says that may stand behind the flag
 -- ARGV    deadline_us, ahead_us;
---         the channel on which the ticks of flag R, without A, that were decided are told, each with its state key
---         (empty: nobody hears);
+--         the channel on which the ticks of flag R, without A, that were decided are told (empty: nobody hears): the
+--         sender, and each tick with the state keys of its jobs behind it; and the sender;
 --         then for each run of jobs of which the same is asked eight, and the owner for each job:
 --           number of jobs, flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run
 --           again if interrupted; X: an open tick again; Q: nothing, only that it becomes known; O: no overlap; O3: at
@@ -282,9 +282,14 @@ local function take(owner)
   job.open, job.used_up = nil, nil
 end
 
-local channel, decided = ARGV[3], {}
+local channel, decided, decided_tick = ARGV[3], { ARGV[4] }, nil
 local function tell(state_key)
-  if channel ~= '' then decided[#decided + 1] = job.tick_text .. ' ' .. state_key end
+  if channel == '' then return end
+  if decided_tick ~= job.tick_text then
+    decided_tick = job.tick_text
+    decided[#decided + 1] = decided_tick
+  end
+  decided[#decided + 1] = state_key
 end
 
 -- Puts a decision into the answer, and answers its letter.
@@ -301,7 +306,7 @@ local function put(answer, verdict, value, newest)
 end
 
 local letters, answer = {}, { now, '' }
-local arg, last = 4, #ARGV
+local arg, last = 5, #ARGV
 while arg <= last do
   local count = tonumber(ARGV[arg])
   if not late then take_terms(arg + 1) end
@@ -328,5 +333,5 @@ while arg <= last do
 end
 answer[2] = table.concat(letters)
 -- Nothing rests on it, and the user may lack the right to it.
-if #decided > 0 then redis.pcall('PUBLISH', channel, table.concat(decided, ' ')) end
+if decided_tick then redis.pcall('PUBLISH', channel, table.concat(decided, ' ')) end
 return answer

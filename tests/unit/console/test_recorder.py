@@ -132,6 +132,36 @@ async def test_no_more_jobs_are_looked_at_than_a_posting_may(clock: FakeClock, m
         assert [len(shelf.collect().fire_times) for _ in range(4)] == [12, 12, 6, 0]
 
 
+async def test_the_next_fire_time_is_told_by_the_node_that_had_the_last_one(clock: FakeClock) -> None:
+    async with running(clock) as (scheduler, shelf):
+        scheduler.add_job("rare", noop).every(60)
+        await clock.advance(61)
+        told = shelf.collect().fire_times
+        recorder = scheduler._ledger.recorder
+        assert recorder is not None
+
+        for _ in range(3):  # another node has the ticks
+            await clock.advance(1)
+            state = recorder._states["job0"]
+            state.elsewhere_us = state.last_us
+            assert shelf.collect().fire_times == {}
+        await clock.advance(1)
+        assert shelf.collect().fire_times == {"job0": told["job0"] + 4_000_000}
+
+        while shelf.collect().fire_times.keys() != {"job0", "rare"}:
+            told |= {"rare": recorder._states["rare"].next_us or 0}
+            await clock.advance(1)
+        recorder._told["rare"] = told["rare"] - 60_000_000  # the node that had it has died before it told the next
+        rare = recorder._states["rare"]
+        rare.elsewhere_us = rare.last_us
+        missing = []
+        for _ in range(7):
+            missing.append("rare" not in shelf.collect().fire_times)
+            await clock.advance(1)
+        assert missing.index(False) in (4, 5)
+        assert missing[-1], "it is told once"
+
+
 async def test_of_many_jobs_less_is_kept_of_each(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_recorder, "MOST_KEPT", 100)
     monkeypatch.setattr(_recorder, "MOST_JOBS", 40)

@@ -165,6 +165,30 @@ class TestSystemClock:
 
         assert made == [2]
 
+    async def test_nobody_wakes_up_for_a_call_that_was_cancelled(
+        self, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_clock, "SLICE", 10.0)
+        later = clock.call_later(5, lambda: None)
+        first = clock.call_later(1, lambda: None)
+        first.cancel()
+        assert clock._timer is not None
+        assert 4 < clock._timer.when() - asyncio.get_running_loop().time() <= 5
+
+        later.cancel()
+        assert clock._timer is None
+
+    async def test_a_call_may_be_cancelled_after_its_loop_has_ended(self, clock: SteppedClock) -> None:
+        def ask() -> _clock.PendingCall:
+            async def main() -> _clock.PendingCall:
+                return clock.call_later(5, lambda: None)
+
+            return asyncio.run(main())
+
+        call = await asyncio.to_thread(ask)
+        call.cancel()
+        assert call.callback is None
+
     async def test_a_nearer_call_replaces_the_timer_of_a_further_one(
         self, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:

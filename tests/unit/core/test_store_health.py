@@ -9,7 +9,7 @@ import pytest
 from _scripted import AWAY
 
 from asyncsched import events
-from asyncsched._store_health import FORGIVEN_SKEW, LARGEST_SKEW, StoreHealth, skew_of
+from asyncsched._store_health import FEW_NODES, FORGIVEN_SKEW, LARGEST_SKEW, LEAD, StoreHealth, skew_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,6 +54,45 @@ async def health(parts: Parts, caplog: pytest.LogCaptureFixture) -> AsyncIterato
     if made.task is not None:
         made.task.cancel()
         await asyncio.wait([made.task])
+
+
+class TestWhen:
+    """A refresh that is nearly due goes just before a tick of guarded jobs."""
+
+    @pytest.mark.parametrize(
+        ("tick_in", "nodes", "refreshed"),
+        [
+            (0.95, FEW_NODES, True),
+            (0.95, FEW_NODES + 1, False),
+            (0.5, 3, False),
+            (1.0, 3, True),
+            (1.1, 3, False),
+        ],
+    )
+    async def test_a_tick_draws_it_forward(self, health: Health, tick_in: float, nodes: int, refreshed: bool) -> None:
+        await health.passing(0)
+        assert health.refreshed == 1
+
+        health.subject.expect(round((health.parts.clock.time() + tick_in) * 1e6), nodes)
+        await health.passing(tick_in - LEAD - 0.001 if tick_in <= 1 else 0.999)
+        assert health.refreshed == 1
+        await health.passing(0.002 if tick_in <= 1 else 0.0)
+        assert health.refreshed == (2 if refreshed else 1)
+        await health.passing(max(0.0, 1.0 - tick_in) + 0.01)
+        assert health.refreshed == 2
+
+    async def test_each_is_drawn_forward_alone(self, health: Health) -> None:
+        await health.passing(0)
+        tick_us = round(health.parts.clock.time() * 1e6)
+        for second in range(1, 6):
+            health.subject.expect(tick_us + second * 1_000_000, 3)
+            await health.passing(1.0)
+        assert health.refreshed == 6
+
+    async def test_before_the_first_there_is_none_to_draw(self, health: Health) -> None:
+        health.subject.expect(round((health.parts.clock.time() + 0.95) * 1e6), 3)
+        await health.passing(0)
+        assert health.refreshed == 1
 
 
 class TestSkew:

@@ -79,11 +79,11 @@ def held(*owners: str, locks: tuple[LockType, ...] = (LockType.SERVER,), finishe
 def test_what_claims_have_in_common_is_said_once() -> None:
     together = asked(5, 5) + asked(6) + asked(6, kind=ClaimKind.RERUN)
 
-    names, argv = _wire.claim_call(Keys(""), together, 9, "news")
+    names, argv = _wire.claim_call(Keys(""), together, 9, "news", "me")
 
     same = (600_000, 1_000_000, 0, 0, 0)
-    assert argv[:3] == [9, _wire.AHEAD_US, "news"]
-    assert argv[3:] == [2, "TRO", 5, *same, "n:5", "n:5", 1, "TRO", 6, *same, "n:6", 1, "XO", 6, *same, "n:6"]
+    assert argv[:4] == [9, _wire.AHEAD_US, "news", "me"]
+    assert argv[4:] == [2, "TRO", 5, *same, "n:5", "n:5", 1, "TRO", 6, *same, "n:6", 1, "XO", 6, *same, "n:6"]
     of_tick = ["schedule:job:a", *(f"schedule:jobLock:a:{lock}" for lock in ("tick", "server", "overlap"))]
     assert names == [*of_tick * 3, of_tick[0], of_tick[3]]
 
