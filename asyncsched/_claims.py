@@ -95,10 +95,7 @@ class Claimer:
             late_by: seconds by which it was noticed late, of its ``misfire_grace``.
         """
         for state in self._turns.take(states, tick_us, late_by):
-            if state.claims or state.asks_first or self._turns.has_waiting(state):
-                self.ask(state, tick_us, late_by)
-            else:
-                self._begin(state, self._executor.new_run(state, TICK, tick_us), late_by, state.next_us)
+            self.ask(state, tick_us, late_by)
 
     def ask(self, state: JobState, tick_us: int, late_by: float) -> None:
         """Claim a tick whose turn has come; if its job wants that, not before its conditions were asked."""
@@ -126,9 +123,6 @@ class Claimer:
             rerun: the tick was granted before, and its run was interrupted.
         """
         self._turns.wait_no_longer(state)
-        return self._begin(state, run, late_by, next_us, rerun)
-
-    def _begin(self, state: JobState, run: Run, late_by: float, next_us: int | None, rerun: bool = False) -> Claim:
         patience = patience_with(state, run.kind, late_by)
         give_up_at = None if patience is None else self._clock.monotonic() + patience
         claim = Claim(state, run, next_us, give_up_at, rerun=rerun)

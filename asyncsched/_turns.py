@@ -218,10 +218,6 @@ class Turns:
             if self._waiting.get(state) is waiting:
                 self.wait_no_longer(state)
 
-    def has_waiting(self, state: JobState) -> bool:
-        """Return whether a tick of a job waits."""
-        return state in self._waiting
-
     def wait_no_longer(self, state: JobState) -> None:
         """Ask for a job's tick that waits, if one does: as long as it is not known whose it is, nothing else of the job
         can be asked for."""
