@@ -326,7 +326,7 @@ async def test_a_foreign_index_of_pauses_is_an_error(redis_backend: RedisBackend
 async def test_a_claim_delivered_after_its_deadline_writes_nothing(redis_backend: RedisBackend) -> None:
     now = redis_backend.now_us()
     keys = [STATE, LOCKS + "tick", LOCKS + "server"]
-    argv = [now - 1, 5_000, "", 1, "TR", now, 1_000, 1_000, 0, 0, "n1:r1"]
+    argv = [now - 1, 5_000, "", "-", 1, "TR", now, 1_000, 1_000, 0, 0, "n1:r1"]
     answer = await redis_backend.raw.eval(_scripts.CLAIM.text, len(keys), *keys, *argv)
 
     assert answer[1:] == [b"l"]

@@ -33,10 +33,10 @@ async def test_all_see_who_is_there(store: Store, other: Store) -> None:
         assert not two.place.hears
 
 
-async def test_all_hear_what_is_granted(store: Store, other: Store, now: int) -> None:
-    async with ears(a=store, b=other) as both:
+async def test_all_others_hear_what_is_granted(store: Store, other: Store, now: int) -> None:
+    async with ears(a=store, b=other, c=other) as (_, *others):
         await store.claim([tick(now - 1, job="one"), tick(now, job="two")])
-        for ear in both:
+        for ear in others:
             await ear.until(lambda ear=ear: len(ear.heard) == 2)
             assert ear.heard == [("one", now - 1), ("two", now)]
 
@@ -56,9 +56,9 @@ async def test_nothing_else_is_told(store: Store, other: Store, now: int) -> Non
         await store.claim([tick(now + 10_000_000, job="early")])
         await store.set_paused("paused", True)
         await store.claim([tick(now, job="paused")])
-        await other.claim([tick(now, job="told")])
+        await store.claim([tick(now, job="told")])
         assert await verdict(store, tick(now, "n2:r1", job="told")) is Verdict.ELSEWHERE
-        await other.claim([tick(now, job="last")])
+        await store.claim([tick(now, job="last")])
         await ear.until(lambda: ("last", now) in ear.heard)
         assert ear.heard == [("told", now), ("last", now)]
 
