@@ -156,7 +156,7 @@ class Attendance(Protocol):
 
     A store may have a method ``attend(name, heard)`` that gives one: ``name`` is called for the node's name, which may
     change, and ``heard`` with job and tick when a tick is decided that another node has asked for, perhaps also of this
-    node's own. Nothing rests on it: news may come twice, late, or not at all. Without it, every node asks for each tick.
+    node's own. Nothing rests on it: news may come twice, late, or not at all. Without it, all ask for each tick.
     """
 
     @property
