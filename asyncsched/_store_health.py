@@ -84,8 +84,8 @@ class StoreHealth:
             self._call.cancel()
 
     def expect(self, tick_us: int, nodes: int) -> None:
-        """Hear of the next tick of guarded jobs, by this node's clock, and how many nodes wait for it."""
-        if nodes > FEW_NODES:
+        """Hear of the next tick of guarded jobs, by this node's clock, and how many nodes are there (0: not known)."""
+        if not 0 < nodes <= FEW_NODES:
             return
         now = self._clock.monotonic()
         at = now + tick_us / 1e6 - self._clock.time() - LEAD

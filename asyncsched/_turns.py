@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from asyncsched._accounting import Ledger
     from asyncsched._claim import Claim
     from asyncsched._job_state import JobState
-    from asyncsched._terms import Terms
     from asyncsched.protocols import Attendance, Clock, Store, Timer
 
 STEP = 0.02
@@ -128,15 +127,12 @@ class Turns:
         self._waiting: dict[JobState, Wait] = {}
         self._heard_us, self._heard_at = -1, 0.0
         """The tick that was heard of last, and when: the wall clock."""
-        self._kept_gap_us, self._kept_for = -1, 0.0
-        self._kept_terms: Terms | None = None
-        """For how long its record is kept, and what that follows from."""
         self.asker: Asker
 
     @property
-    def peers(self) -> int:
-        """How many nodes take turns, this one included, as of the last tick."""
-        return self._peers
+    def nodes(self) -> int:
+        """How many nodes are there, this one included; 0: not known."""
+        return 0 if self._attendance is None else len(self._attendance.nodes)
 
     def adopt(self, state: JobState) -> None:
         """Take part in the ticks of a job."""
@@ -261,10 +257,8 @@ class Turns:
             if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
                 return
             self._heard_us, self._heard_at = tick_us, now
-        terms, gap_us = state.terms, 0 if state.next_us is None else state.next_us - tick_us
-        if gap_us != self._kept_gap_us or terms is not self._kept_terms:
-            self._kept_gap_us, self._kept_terms, self._kept_for = gap_us, terms, terms.kept_for(gap_us)
-        state.remembered_us, state.remembered_until = tick_us, self._heard_at + self._kept_for
+        gap_us = 0 if state.next_us is None else state.next_us - tick_us
+        state.remembered_us, state.remembered_until = tick_us, self._heard_at + state.terms.kept_for(gap_us)
         waiting = self._waiting.get(state)
         if waiting is None:
             if state.claims:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 QUIET = 5.0
 """Seconds without a message after which the server is asked for a sign of life; and after as many more, the connection
 is given up."""
-NOBODY = "-"
-"""The sender whom everybody hears."""
 
 
 class Hearing:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncsched.stores import _wire
-from asyncsched.stores._hearing import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -84,7 +83,7 @@ class Roll:
     @property
     def sender(self) -> str:
         """By whom others hear: by the one node of this store, which need not hear that itself; else by nobody's."""
-        return self.present[0].hearing.mark if len(self.present) == 1 else NOBODY
+        return self.present[0].hearing.mark if len(self.present) == 1 else _wire.NOBODY
 
     def orders(self, now: float) -> list[Order]:
         """Return what to ask the server, at its time ``now``: nothing, if nobody is there."""

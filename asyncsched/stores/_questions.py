@@ -46,7 +46,7 @@ class Questions:
         self._replica_ack = replica_ack
         self.channel = ""
         """Where it is told what claims decide; empty: nowhere."""
-        self.sender = "-"
+        self.sender = _wire.NOBODY
         """By whom."""
         self._wait: list[Command] = []
         if replica_ack:

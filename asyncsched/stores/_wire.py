@@ -26,6 +26,9 @@ AHEAD_US = 5_000
 """How far ahead of the server's time a tick may lie. It covers what clocks and timers differ by on good
 nodes; a node whose clock is wrong is told to wait instead."""
 
+NOBODY = "-"
+"""The sender of news whom everybody hears."""
+
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _RENEWALS = {"h": Renewal.HELD, "u": Renewal.UNWANTED, "s": Renewal.SUPERSEDED, "l": Renewal.LOST}
 
@@ -50,7 +53,7 @@ def milliseconds(seconds: float) -> int:
 
 
 def claim_call(
-    keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, channel: str = "", sender: str = "-"
+    keys: Keys, requests: Sequence[ClaimRequest], deadline_us: int, channel: str = "", sender: str = NOBODY
 ) -> Call:
     """Return the call of ``claim.lua`` for one chunk; what it decides is told on ``channel``, if any, by ``sender``."""
     names: list[str] = []

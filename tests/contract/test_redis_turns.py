@@ -138,7 +138,7 @@ async def test_nobody_hears_of_what_its_own_store_has_decided_unless_it_shares_t
         at = now_us()
         await one.store.claim([tick(at - 1), tick(at - 2, job="late"), tick(at - 1, job="second")])
         await two.store.claim([tick(at, "n2:r2")])
-        await one.until(lambda: one.heard)
+        await one.until(lambda: one.heard and len(two.heard) == 3)
         assert one.heard == [("report", at)]
         assert two.heard == [("report", at - 1), ("late", at - 2), ("second", at - 1)]
     async with ears(a=shared, b=shared) as (one, two):

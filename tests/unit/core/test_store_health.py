@@ -64,6 +64,7 @@ class TestWhen:
         [
             (0.95, FEW_NODES, True),
             (0.95, FEW_NODES + 1, False),
+            (0.95, 0, False),
             (0.5, 3, False),
             (1.0, 3, True),
             (1.1, 3, False),
