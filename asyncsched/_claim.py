@@ -99,6 +99,13 @@ class Claim:
         """Whether it is a tick that waits for the end of a run in progress."""
         return self.is_tick and self.state.terms.waits
 
+    def is_over(self, now: float) -> bool:
+        """Return whether a newer tick waits for this one's decision, or its time is up; ``now``: monotonic seconds."""
+        waiting = (self.state.claims or [])[1:]
+        if (self.rerun and waiting) or (self.is_tick and any(other.is_tick for other in waiting)):
+            return True
+        return self.give_up_at is not None and now >= self.give_up_at
+
     @property
     def rests_in_maintenance(self) -> bool:
         """Whether it is not asked for while the cluster is in maintenance."""

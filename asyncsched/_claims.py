@@ -8,7 +8,8 @@ Knows nothing of how a store decides, nor of what a run does.
                            ├──far too early──▶ back to the timeline: this node's clock is wrong, the tick is not due
                            └──too late to ask again─▶ given up: skipped, and what may have been won is given back
 
-A tick is submitted when this node has its turn (``_turns``), unless it hears before then that another node has it.
+A tick is submitted when this node has its turn (``_turns``), unless it hears before then that another node has it. What
+is won ahead of its tick waits for that (``_early``).
 
 One claim of a job at a time: a later tick waits for the decision of the earlier one and, where the store does not
 decide, takes its place. So grants of a job are never overtaken by older ones on their way, and fences rise in the
@@ -23,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncsched._claim import SKIPS, TELLING, Claim
+from asyncsched._early import EarlyGrants
 from asyncsched._grants import EVERY_JOB, ClaimAnswer, ClaimKind, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
 from asyncsched._queue import Queue
@@ -83,6 +85,7 @@ class Claimer:
         self._ready: list[Claim] = []
         self._undecided: set[Claim] = set()
         self._queue = Queue(clock, executor, self._make_ready)
+        self._early = EarlyGrants(store, clock, self._take_answers)
         self._wanted = asyncio.Event()
         self._closing = False
 
@@ -193,6 +196,7 @@ class Claimer:
             batch = await self._take_batch()
             if batch:
                 await self._ask(batch)
+        await self._early.wait()
 
     async def _take_batch(self) -> list[Claim]:
         """Return the ready claims that need the store: those whose job is in progress here are skipped at once."""
@@ -221,7 +225,7 @@ class Claimer:
 
     def _wait_or_skip(self, claim: Claim) -> None:
         """Let a tick wait for the end of the run that is in progress here, if it may."""
-        if claim.waits and not self._is_over(claim):
+        if claim.waits and not claim.is_over(self._clock.monotonic()):
             self._queue.wait_here(claim)
         else:
             self._give_up(claim, SkipReason.OVERLAP)
@@ -246,10 +250,13 @@ class Claimer:
         if undecided:
             self._outage.noticed_in_part("claim", undecided[0])
         self._outage.ended("claim")
+        self._take_answers(list(zip(batch, answers, strict=True)), sent_at)
+
+    def _take_answers(self, answered: Sequence[tuple[Claim, ClaimAnswer]], sent_at: float) -> None:
         now = self._clock.time()
-        for claim, request, answer in zip(batch, requests, answers, strict=True):
-            state, newest_us = claim.state, answer.newest_us
-            if newest_us > state.remembered_us:
+        for claim, answer in self._early.hold(answered, sent_at):
+            state, newest_us, request = claim.state, answer.newest_us, claim.request
+            if newest_us > state.remembered_us and request is not None:
                 state.remembered_us, state.remembered_until = newest_us, now + request.retain_for
             if claim.max_attempts and answer.verdict in TELLING:
                 self._recovery.answered(state, claim.run.fire_us, answer)
@@ -314,17 +321,10 @@ class Claimer:
         claim.tries += 1
         if self._closing or claim.state.retired:
             self._give_up(claim, SkipReason.SHUTTING_DOWN)
-        elif self._is_over(claim):
+        elif claim.is_over(self._clock.monotonic()):
             self._make_way(claim)
         else:
             claim.timer = self._clock.call_later(delay, lambda: self._make_ready(claim))
-
-    def _is_over(self, claim: Claim) -> bool:
-        """Return whether a newer tick waits for this one's decision, or its time is up."""
-        waiting = (claim.state.claims or [])[1:]
-        if (claim.rerun and waiting) or (claim.is_tick and any(other.is_tick for other in waiting)):
-            return True
-        return claim.give_up_at is not None and self._clock.monotonic() >= claim.give_up_at
 
     def _give_up(self, claim: Claim, reason: SkipReason) -> None:
         if reason is SkipReason.STORE_UNAVAILABLE and claim in self._queue.claims:

@@ -105,7 +105,8 @@ class Engine:
             executor=self.executor,
             claim=self._claim_ticks,
             fire=self._fire,
-            expect=lambda tick_us: self._health.expect(tick_us, self.turns.nodes),
+            expect=lambda at_us: self._health.expect(at_us, self.turns.nodes),
+            nodes=lambda: self.turns.nodes,
         )
         self.states: dict[str, JobState] = {}
         self.turns = Turns(store, clock, node, self.states, ledger)

@@ -6,6 +6,7 @@ Each of these is said once when it begins, and once when it ends.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from asyncsched._lazy import LazyModule
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 else:
     events = LazyModule("asyncsched.events")
 
+AHEAD_TOLERANCE = 0.004
+"""Seconds by which a node's clock may be ahead of the store's before guarded jobs wait for that."""
 LARGEST_SKEW = 1.0
 """Seconds by which a node's clock may differ from the store's before it is said."""
 FORGIVEN_SKEW = 0.5
@@ -126,3 +129,10 @@ def skew_of(clock: Clock, store: Store) -> float | None:
     """Return by how many seconds a node's wall clock is ahead of the store's (negative: behind), if that is known."""
     store_time = store.time()
     return None if store_time is None else clock.time() - store_time
+
+
+def lag_us(clock: Clock, store: Store) -> int:
+    """Return how many microseconds after its fire time, by this node's clock, a tick of a guarded job is due: what that
+    clock is ahead of the store's, less what is tolerated; 0 if it is not ahead."""
+    skew = skew_of(clock, store)
+    return 0 if skew is None else max(0, math.ceil((skew - AHEAD_TOLERANCE) * 1e6))

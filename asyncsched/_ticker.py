@@ -4,8 +4,10 @@
                  │       └────guarded──▶ claimer
                  └─late──▶ coalesce ──▶ executor, claimer, ledger
 
-Two timelines: plain jobs follow this node's clock. Guarded ones wait, on a node whose clock is ahead, for the
-store's, so that what they ask is not too early and all nodes follow one clock.
+Three timelines: plain jobs follow this node's clock. Guarded ones wait, on a node whose clock is ahead, for the
+store's, so that what they ask is not too early and all nodes follow one clock. Of these, ``foreseen`` has the jobs that
+are claimed a moment before their ticks, so that the answer is there when these are due: their claimer holds it until
+then.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from asyncsched._clock import now_us
 from asyncsched._grants import EVERY_JOB, ClaimKind
 from asyncsched._misfire import coalesce
 from asyncsched._run import SkipReason
-from asyncsched._store_health import skew_of
+from asyncsched._store_health import lag_us, skew_of
 from asyncsched._timeline import Timeline
+from asyncsched._turns import ASKED_AHEAD_US, takes_turns
 from asyncsched.triggers._answers import LAST_US
 
 if TYPE_CHECKING:
@@ -38,13 +41,14 @@ AT_ONCE = 100
 """Plain ticks that are started before the event loop gets a turn. It keeps the loop responsive; and it is faster than
 more at once: what the runs are made of is used again while it is in the processor's caches, and is gone again before
 there is so much of it that the garbage collector looks through it (from 700 objects on; a run has about five)."""
-AHEAD_TOLERANCE = 0.004
-"""Seconds by which a node may ask before the store's clock; a store refuses from 5 ms on."""
+LEAST_INTERVAL_US = 100_000
+"""Interval from which a job may be: one tick's answer must be there before the next one is asked for."""
 FAR_AHEAD_US = 1_000_000
 """Microseconds ahead of the store's time from which a tick that has come due cannot have been due by that."""
 REBASE_FROM_US = 100_000
 """Microseconds by which a node's clock must turn out to be further ahead than was known before its guarded jobs look
 for fire times that they passed over."""
+NEVER_US = 2**63
 LAG_STEP_US = 1_000
 """Microseconds by which what is known of that must change for the timer to be set anew: a smaller change is made up for
 when it comes up."""
@@ -56,7 +60,8 @@ class Ticker:
     Args:
         claim: claims one tick of guarded jobs: due at that instant (us), noticed so many seconds late.
         fire: takes one tick of a plain job that asks first, in the same terms.
-        expect: is told, ahead of it, of the next tick of guarded jobs (us, by this node's clock).
+        expect: is told, ahead of it, when guarded jobs are claimed next (us, by this node's clock).
+        nodes: tells how many nodes are there; 0: not known.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Ticker:
         claim: Callable[[Sequence[JobState], int, float], object],
         fire: Callable[[JobState, ClaimKind, int, float], object],
         expect: Callable[[int], object],
+        nodes: Callable[[], int],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -79,10 +85,12 @@ class Ticker:
         self._claim = claim
         self._fire = fire
         self._expect = expect
+        self._nodes = nodes
         self.alarm = asyncio.Event()
         """Set when there is something to do for the next turn."""
         self.plain: Timeline[JobState] = Timeline()
         self.guarded: Timeline[JobState] = Timeline()
+        self.foreseen: Timeline[JobState] = Timeline()
         self._left: dict[JobState, int] = {}
         """How many ticks are left of plain jobs with ``max_runs``: the store counts those of the others."""
         self._backlog: deque[tuple[int, Iterator[JobState]]] = deque()
@@ -143,7 +151,9 @@ class Ticker:
             self._set_next(state, self._step(state, state.last_us))
 
     def _timeline(self, state: JobState) -> Timeline[JobState]:
-        return self.guarded if state.job.is_guarded else self.plain
+        if not state.job.is_guarded:
+            return self.plain
+        return self.foreseen if _may_be_asked_ahead(state) else self.guarded
 
     def _step(self, state: JobState, after_us: int) -> int | None:
         """Return the next fire time; a trigger that breaks its rules ends its own job's schedule, nothing else."""
@@ -169,14 +179,19 @@ class Ticker:
         """Hand over what is due; of plain ticks, the first ``AT_ONCE``."""
         now = now_us(self._clock)
         self._turn_plain(now)
-        if len(self.guarded):
+        if len(self.guarded) or len(self.foreseen):
             lag = self._lag_us()
             if lag > self._known_lag_us + REBASE_FROM_US:
                 self._rebase(now - lag)
             self._known_lag_us = lag
-            for fire_us, states in self.guarded.pop_due(now - lag):
-                for run_us, ready in self._decide_all(states, fire_us, now - lag, self.guarded).items():
-                    self._claim(ready, run_us, (now - lag - run_us) / 1e6)
+            self._turn_guarded(self.guarded, now - lag, 0)
+            self._turn_guarded(self.foreseen, now - lag, self._ahead_us())
+
+    def _turn_guarded(self, timeline: Timeline[JobState], now: int, ahead_us: int) -> None:
+        """Claim what is due by the clock that guarded jobs follow, or will be in so many microseconds."""
+        for fire_us, states in timeline.pop_due(now + ahead_us):
+            for run_us, ready in self._decide_all(states, fire_us, max(now, fire_us), timeline).items():
+                self._claim(ready, run_us, max(0, now - run_us) / 1e6)
 
     def _turn_plain(self, now: int) -> None:
         if not self._backlog:
@@ -257,7 +272,7 @@ class Ticker:
     def _rebase(self, store_now: int) -> None:
         """Look for fire times that were passed over before it was known that this node's clock is ahead: without that,
         a node whose clock is a day ahead would wait a day for its first tick."""
-        for state in self.guarded.items():
+        for state in self.guarded.items() + self.foreseen.items():
             # a tick that is due by the store's clock was not passed over: the turn under way will take it up
             if state.next_us is not None and state.next_us > store_now:
                 if state.last_us > store_now + FAR_AHEAD_US:  # it came due, and was given up, by the wrong clock
@@ -265,9 +280,16 @@ class Ticker:
                 self._set_next(state, self._step(state, max(state.last_us, store_now)))
 
     def _lag_us(self) -> int:
-        """Return by how many microseconds this node's clock is ahead of the store's; 0 if it is not."""
+        return lag_us(self._clock, self._store)
+
+    def _ahead_us(self) -> int:
+        """Return how many microseconds before their ticks jobs are claimed that may be. By the store's clock it is
+        never more, so that it does not refuse. A store in this process answers at once; and a node that does not know
+        who is there may not have been told of the others' jobs either."""
         skew = skew_of(self._clock, self._store)
-        return 0 if skew is None else max(0, math.ceil((skew - AHEAD_TOLERANCE) * 1e6))
+        if skew is None or self._store.refresh_interval is None or not self._nodes():
+            return 0
+        return ASKED_AHEAD_US - max(0, math.ceil(skew * 1e6) - self._lag_us())
 
     # Waiting
 
@@ -276,17 +298,22 @@ class Ticker:
         self.disarm()
         if self._backlog:
             return False
-        wakes = []
-        if (plain_us := self.plain.next_us()) is not None:
-            wakes.append(plain_us)
-        if (guarded_us := self.guarded.next_us()) is not None:
-            self._armed_lag_us = self._lag_us()
-            wakes.append(guarded_us + self._armed_lag_us)
-            self._expect(wakes[-1])
-        self._timer_us = min(wakes, default=2**63)
-        if wakes:
+        plain_us, claimed_us = self.plain.next_us() or NEVER_US, self._next_claim_us()
+        if claimed_us != NEVER_US:
+            self._expect(claimed_us)
+        self._timer_us = min(plain_us, claimed_us)
+        if self._timer_us != NEVER_US:
             self._timer = self._clock.call_at(self._timer_us / 1e6, self.alarm.set)
         return self._timer_us > now_us(self._clock)
+
+    def _next_claim_us(self) -> int:
+        """Return when guarded jobs are claimed next, by this node's clock."""
+        guarded_us, foreseen_us = self.guarded.next_us(), self.foreseen.next_us()
+        if guarded_us is None and foreseen_us is None:
+            return NEVER_US
+        self._armed_lag_us = self._lag_us()
+        ahead_us = 0 if foreseen_us is None else self._ahead_us()
+        return min(guarded_us or NEVER_US, (foreseen_us or NEVER_US) - ahead_us) + self._armed_lag_us
 
     def refreshed(self) -> None:
         """Hear that the store's clock has been read: by it, guarded jobs may be due sooner or later than was known."""
@@ -307,3 +334,11 @@ class Ticker:
                 if not state.retired:
                     self._ledger.skipped(state, fire_us, SkipReason.SHUTTING_DOWN, ClaimKind.TICK)
         self._backlog.clear()
+
+
+def _may_be_asked_ahead(state: JobState) -> bool:
+    """Return whether a job may be claimed before its tick is due: if what is asked then is all that there is to know.
+    Whether another run is in progress, or a condition holds, is to be asked when it is due."""
+    job, grid = state.job, state.grid
+    asks_later = job.concurrency or state.asks_first or job.catch_up_most
+    return takes_turns(state) and not asks_later and (grid is None or grid.interval_us >= LEAST_INTERVAL_US)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from asyncsched._job_state import JobState
     from asyncsched.protocols import Attendance, Clock, Store, Timer
 
+ASKED_AHEAD_US = 7_000
+"""Microseconds before its tick at which a job is claimed that may be: a store refuses from 10 ms on."""
 STEP = 0.02
 """Seconds between the turns of the first nodes in order: long enough to hear of a claim that nothing held up."""
 SUCCESSORS = 3
@@ -197,7 +199,8 @@ class Turns:
         """Let ticks wait, counted from the tick by the clock that all nodes follow. Who comes late has waited already,
         and asks once it has heard what there is to hear by then: where all are busy, most of it was decided."""
         assert self._skew is not None
-        left = min(wait, tick_us / 1e6 + wait - self._clock.time() + self._skew)
+        left = tick_us / 1e6 + wait - self._clock.time() + self._skew
+        left = min(left, wait + ASKED_AHEAD_US / 1e6)
         waiting = Wait(states, tick_us, late_by, self._clock.monotonic())
         if left > 0.0:
             waiting.timer = self._clock.call_later(left, partial(self._come, waiting))

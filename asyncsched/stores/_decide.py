@@ -15,7 +15,7 @@ from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Renewal, Verdic
 if TYPE_CHECKING:
     from asyncsched._grants import ClaimRequest, Lease
 
-AHEAD_US = 5_000
+AHEAD_US = 10_000
 """How far ahead of the clock a tick may lie and still be claimed, as in Redis."""
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 CHUNK = 200
 """Most jobs or leases in one script call. A script keeps everybody else waiting: 200 claims take about 2 ms."""
 
-AHEAD_US = 5_000
-"""How far ahead of the server's time a tick may lie. It covers what clocks and timers differ by on good
-nodes; a node whose clock is wrong is told to wait instead."""
+AHEAD_US = 10_000
+"""How far ahead of the server's time a tick may lie: nodes ask for some before they are due. A node whose clock is
+wrong is told to wait instead."""
 
 NOBODY = "-"
 """The sender of news whom everybody hears."""

@@ -19,7 +19,7 @@ from asyncsched.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from asyncsched.protocols import Store
 
-TICKS_AHEAD_US = st.sampled_from([-3_000_000, -2_000_000, -1_000_000, 0, 4_000, 6_000, 1_000_000])
+TICKS_AHEAD_US = st.sampled_from([-3_000_000, -2_000_000, -1_000_000, 0, 9_000, 11_000, 1_000_000])
 OWNERS = st.sampled_from(["n1:a", "n1:b", "n2:a", "n2:b"])
 JOBS = st.sampled_from(["x", "y"])
 

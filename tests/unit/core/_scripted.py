@@ -236,8 +236,8 @@ class Parts:
         late_by: float = 0.0,
         next_in: float | None = 10.0,
     ) -> tuple[Run, Claim]:
-        """Submit a run; without ``at``, of a tick that is due now and has not been submitted yet."""
-        fire_us = self.now_us + self.submitted if at is None else at
+        """Submit a run; without ``at``, of a tick that is due and has not been submitted yet."""
+        fire_us = self.now_us - 1_000 + self.submitted if at is None else at
         self.submitted += 1
         run = self.executor.new_run(state, kind, fire_us)
         next_us = None if next_in is None else fire_us + round(next_in * 1e6)

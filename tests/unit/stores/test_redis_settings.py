@@ -15,7 +15,7 @@ SECRET = "s3cr3t"
 
 
 def test_the_chunk_is_what_the_docs_say() -> None:
-    assert (_wire.CHUNK, _wire.AHEAD_US) == (200, 5_000)
+    assert (_wire.CHUNK, _wire.AHEAD_US) == (200, 10_000)
 
 
 @pytest.mark.parametrize(
