@@ -57,6 +57,7 @@ CLUSTER = (
     Contestant(ON_A_FILE, "ours", "cluster_sqlite"),
     Contestant(SCRIPT, "limit", "cluster_bare"),
     Contestant("bare loop, asyncsched's protocol", "limit", "cluster_protocol"),
+    Contestant("the same, with failover", "limit", "cluster_failover"),
     Contestant("static partition", "limit", "cluster_partition"),
     Contestant(
         "taskiq",

@@ -5,6 +5,7 @@ accounted for or written down. It shows how much of a node's CPU is the protocol
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType, Verdict
 from asyncsched._run import new_id
@@ -16,15 +17,13 @@ LOCK_TTL, RETAIN_FOR = 600.0, 604_802.0
 """Seconds: what a job of each second has by default."""
 
 
-async def serve(node: Node) -> None:
-    store = RedisStore(node.url)
-    await store.refresh()
+def claiming(store: RedisStore, node: Node) -> Callable[[float, Sequence[int]], object]:
+    """Return a function that claims one tick of some jobs, and runs those that are won."""
     handlers = [node.handler(job) for job in range(len(node.phases))]
-    own = [(phase, [job for job in jobs if job % node.nodes == node.index]) for phase, jobs in grouped(node)]
     create_task = asyncio.get_running_loop().create_task
     asking: set[asyncio.Task[None]] = set()
 
-    async def ask(at: float, jobs: list[int]) -> None:
+    async def ask(at: float, jobs: Sequence[int]) -> None:
         tick_us = round(at * 1e6)
         requests = [
             ClaimRequest(
@@ -42,10 +41,22 @@ async def serve(node: Node) -> None:
             await run
         await store.release(leases)
 
-    def due(at: float, jobs: list[int]) -> None:
+    def claim(at: float, jobs: Sequence[int]) -> None:
         task = create_task(ask(at, jobs))
         asking.add(task)
         task.add_done_callback(asking.discard)
 
+    return claim
+
+
+def of_node(jobs: Sequence[int], node: Node) -> list[int]:
+    """Return those jobs that are the node's own."""
+    return [job for job in jobs if job % node.nodes == node.index]
+
+
+async def serve(node: Node) -> None:
+    store = RedisStore(node.url)
+    await store.refresh()
+    own = [(phase, of_node(jobs, node)) for phase, jobs in grouped(node)]
     node.ready()
-    await each_batch(own, due)
+    await each_batch(own, claiming(store, node))
