@@ -17,7 +17,7 @@ import random
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncsched._clock import sleep, wait_until_set
 from asyncsched._grants import ClaimKind
@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 
 _SUCCEEDED = Outcome.SUCCEEDED
 _TICK = ClaimKind.TICK
-EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-"""How a plain tick's task is made: where Python can, its handler takes its first step at once, instead of in the event
-loop's next turn."""
+Task: Callable[..., asyncio.Task[None]] = asyncio.Task
+EAGER = sys.version_info >= (3, 12)
+"""Whether the handler of a plain tick takes its first step at once, as Python can, instead of in the event loop's next
+turn."""
 PLAIN_LOOPS = ("asyncio", "uvloop")
 """Packages whose event loops make tasks as ``asyncio.Task`` does, if the service gave them no task factory."""
 
@@ -91,7 +92,7 @@ class Executor:
         """Carry out one tick of many plain jobs. Where Python can, each handler takes its first step here and now, in
         a context of its own; those that never wait have ended on return, and have cost the event loop nothing."""
         loop, origin, active, carry_out = self._loop, self._origin, self.active, self._carry_out
-        make_task, options = self._task_maker()
+        is_plain_loop, is_eager = self._makes_plain_tasks(), EAGER
         for state in states:
             if state.retired:  # by a handler that came before it
                 continue
@@ -100,19 +101,22 @@ class Executor:
             active[run] = state
             life = carry_out(state, run) if state.delay is None else carry_out(state, run, granted=True)
             try:
-                task = make_task(life, name=state.name, **options)
+                if not is_plain_loop:
+                    task = loop.create_task(life, name=state.name)
+                elif is_eager:
+                    task = Task(life, loop=loop, name=state.name, eager_start=True)
+                else:
+                    task = Task(life, loop=loop, name=state.name)
             except (KeyboardInterrupt, SystemExit) as error:
                 loop.call_soon(_raise, error)  # the program's end is the loop's to raise, not the engine's
             else:
                 if run.outcome is None:  # else it has ended, and its task with it
                     run.task = task
 
-    def _task_maker(self) -> tuple[Callable[..., asyncio.Task[None]], dict[str, Any]]:
-        """Return what makes the task of a plain tick, and how it is to be asked."""
+    def _makes_plain_tasks(self) -> bool:
+        """Return whether the loop would make tasks that are ``asyncio.Task`` and nothing more: then we do, at once."""
         loop = self._loop
-        if loop.get_task_factory() is not None or type(loop).__module__.partition(".")[0] not in PLAIN_LOOPS:
-            return loop.create_task, {}
-        return asyncio.Task, {"loop": loop, **EAGER}
+        return loop.get_task_factory() is None and type(loop).__module__.partition(".")[0] in PLAIN_LOOPS
 
     def start_granted(self, state: JobState, run: Run, lease: Lease | None, sent_at: float) -> None:
         """Carry out a run whose claim was won; ``lease`` is what it holds, asked for at ``sent_at`` (monotonic)."""

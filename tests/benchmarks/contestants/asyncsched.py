@@ -11,7 +11,7 @@ from benchmarks.contestants import Handler
 class Contest:
     def __init__(self, *, eager: bool = True) -> None:
         if not eager:
-            _execution.EAGER = {}
+            _execution.EAGER = False
         self._scheduler = Scheduler(shutdown_timeout=0)
         self._number = 0
 

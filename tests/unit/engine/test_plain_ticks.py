@@ -26,7 +26,7 @@ mood: ContextVar[str] = ContextVar("mood", default="calm")
 @pytest.fixture(params=["as it comes", pytest.param("not eager", marks=EAGER)], autouse=True)
 def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "not eager":
-        monkeypatch.setattr(_execution, "EAGER", {})
+        monkeypatch.setattr(_execution, "EAGER", False)
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ class TestMany:
         async with running(scheduler, clock):
             await clock.advance(30)
         ran = [event.fire_time for event in book.of(events.RunStarted) if event.job == doomed]
-        starts_with_the_first = number < AT_ONCE and not (_execution.EAGER)
+        starts_with_the_first = number < AT_ONCE and not _execution.EAGER
         assert len(ran) == int(starts_with_the_first)
 
     async def test_paused_ones_are_skipped(self, scheduler: Scheduler, clock: FakeClock) -> None:
