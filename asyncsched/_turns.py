@@ -261,6 +261,8 @@ class Turns:
                 return
             self._heard_us, self._heard_at = tick_us, now
         gap_us = 0 if state.next_us is None else state.next_us - tick_us
+        if not gap_us and state.last_us:  # it has not come due here yet
+            gap_us = tick_us - state.last_us
         state.remembered_us, state.remembered_until = tick_us, self._heard_at + state.terms.kept_for(gap_us)
         waiting = self._waiting.get(state)
         if waiting is None:

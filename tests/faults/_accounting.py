@@ -26,8 +26,8 @@ from _records import Booking
 RAN, OVERTAKEN, CRASH, UNEXPLAINED = "ran", "overtaken", "lost_with_its_node", "UNEXPLAINED"
 DECIDED = ("overlap", "lock_lost", "cancelled", "failed", "paused")
 UNDECIDED = ("store_unavailable", "shutting_down")
-EARLY = 0.006
-"""Seconds before its fire time from which a tick may be claimed."""
+EARLY = 0.011
+"""Seconds before its fire time from which a tick may be claimed: 10 ms by Redis' clock."""
 CLAIM_PATIENCE = 4.0
 """Seconds, beyond the next tick, for which a node may have been trying to claim a tick when it was killed: the faults
 of Redis last no longer."""

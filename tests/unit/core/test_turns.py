@@ -192,6 +192,16 @@ async def test_what_was_heard_before_the_tick_came_due_counts(meeting: Meeting) 
     assert meeting.store.claimed == []
 
 
+async def test_what_is_heard_before_it_comes_due_here_is_remembered_for_as_long(meeting: Meeting) -> None:
+    """Nodes ask ahead, so news of a tick are often there before it; its record is kept for two intervals of the job."""
+    day = 86_400 * SECOND
+    state = meeting.job(one_server)
+    meeting.place.beside("n0", "n2")
+    state.last_us, state.next_us = meeting.now_us - 31 * day, meeting.now_us
+    meeting.place.heard("j", meeting.now_us)
+    assert state.remembered_until == pytest.approx(meeting.clock.time() + (2 * 31 + 7) * 86_400)
+
+
 async def test_a_claim_whose_question_is_on_its_way_waits_for_the_answer(meeting: Meeting) -> None:
     answer = meeting.call_on_its_way(meeting.store.claims)
     run, _ = meeting.submit(meeting.job(one_server))
