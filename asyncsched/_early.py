@@ -50,8 +50,9 @@ class EarlyGrants:
         rest: list[Answered] = []
         early: dict[int, list[Answered]] = {}
         for each in answered:
-            fire_us = each[0].run.fire_us
-            if due_us < fire_us <= last_us and each[1].verdict is WON:
+            claim, answer = each
+            fire_us = claim.run.fire_us
+            if due_us < fire_us <= last_us and answer.verdict is WON and claim.is_tick:
                 early.setdefault(fire_us, []).append(each)
             else:
                 rest.append(each)

@@ -31,8 +31,8 @@ LARGEST_SKEW = 1.0
 FORGIVEN_SKEW = 0.5
 """Seconds below which a difference that was said is over: a skew about the limit is said once, not each second."""
 LEAD = 0.004
-"""Seconds before the next tick of guarded jobs at which a refresh goes that is nearly due: so what is paused, and who
-is there, is known as of now, and what both need is in the processor's caches when the tick comes."""
+"""Seconds before guarded jobs are claimed next at which a refresh goes that is nearly due: so what is paused, and who
+is there, is known as of now, and what both need is in the processor's caches by then."""
 EARLY_SHARE = 0.1
 """Share of its interval by which a refresh comes early for that."""
 FEW_NODES = 10
@@ -86,12 +86,12 @@ class StoreHealth:
             self._early_from = float("inf")
             self._call.cancel()
 
-    def expect(self, tick_us: int, nodes: int) -> None:
-        """Hear of the next tick of guarded jobs, by this node's clock, and how many nodes are there (0: not known)."""
+    def expect(self, at_us: int, nodes: int) -> None:
+        """Hear when guarded jobs are claimed next, by this node's clock, and how many nodes there are (0: not known)."""
         if not 0 < nodes <= FEW_NODES:
             return
         now = self._clock.monotonic()
-        at = now + tick_us / 1e6 - self._clock.time() - LEAD
+        at = now + at_us / 1e6 - self._clock.time() - LEAD
         if self._early_from <= at < self._due_at and self._call is not None:
             self._call.cancel()
             self._due_at, self._call = at, self._clock.call_later(at - now, self._due.set)

@@ -42,7 +42,7 @@ AT_ONCE = 100
 more at once: what the runs are made of is used again while it is in the processor's caches, and is gone again before
 there is so much of it that the garbage collector looks through it (from 700 objects on; a run has about five)."""
 LEAST_INTERVAL_US = 100_000
-"""Interval from which a job may be: one tick's answer must be there before the next one is asked for."""
+"""Interval of a job from which its ticks are claimed ahead: the answer must be there before the next one is due."""
 FAR_AHEAD_US = 1_000_000
 """Microseconds ahead of the store's time from which a tick that has come due cannot have been due by that."""
 REBASE_FROM_US = 100_000

@@ -279,6 +279,17 @@ async def test_a_job_that_is_triggered_meanwhile_runs_behind(
     assert fences == sorted(set(fences))
 
 
+async def test_what_is_triggered_does_not_wait_for_the_stores_clock(clock: FakeClock, far: Far, work: Starts) -> None:
+    scheduler = Scheduler(far, clock=Skewed(clock, 0.008), node="here")
+    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
+    async with running(scheduler, clock):
+        await clock.advance(1)
+        triggered = asyncio.ensure_future(scheduler.trigger("a"))
+        await clock.advance(MOMENT)
+        assert triggered.done()
+        assert work.late == [pytest.approx(-0.008, abs=1e-5)]  # its fire time is of the node's own clock
+
+
 async def test_a_store_that_is_away_is_asked_again_before_and_after(
     make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
 ) -> None:
