@@ -87,7 +87,7 @@ class StoreHealth:
             self._call.cancel()
 
     def expect(self, at_us: int, nodes: int) -> None:
-        """Hear when guarded jobs are claimed next, by this node's clock, and how many nodes there are (0: not known)."""
+        """Hear when guarded jobs are claimed next, by this node's clock; and how many nodes are there, 0: not known."""
         if not 0 < nodes <= FEW_NODES:
             return
         now = self._clock.monotonic()
