@@ -43,6 +43,9 @@ more at once: what the runs are made of is used again while it is in the process
 there is so much of it that the garbage collector looks through it (from 700 objects on; a run has about five)."""
 LEAST_INTERVAL_US = 100_000
 """Interval of a job from which its ticks are claimed ahead: the answer must be there before the next one is due."""
+LEAST_GAP_US = 20_000
+"""Microseconds from one instant at which such jobs come due to the next from which that is one to ask ahead for: where
+they are closer, the node is at work anyway, and one more wake-up for each costs more than it saves."""
 FAR_AHEAD_US = 1_000_000
 """Microseconds ahead of the store's time from which a tick that has come due cannot have been due by that."""
 REBASE_FROM_US = 100_000
@@ -98,6 +101,8 @@ class Ticker:
         self._timer: Timer | None = None
         self._timer_us = 0
         self._known_lag_us = self._armed_lag_us = 0
+        self._foreseen_us = 0
+        """When the jobs in ``foreseen`` came due last."""
 
     # Which tick is next
 
@@ -185,11 +190,13 @@ class Ticker:
                 self._rebase(now - lag)
             self._known_lag_us = lag
             self._turn_guarded(self.guarded, now - lag, 0)
-            self._turn_guarded(self.foreseen, now - lag, self._ahead_us())
+            self._turn_guarded(self.foreseen, now - lag, self._ahead_us(self.foreseen.next_us()))
 
     def _turn_guarded(self, timeline: Timeline[JobState], now: int, ahead_us: int) -> None:
         """Claim what is due by the clock that guarded jobs follow, or will be in so many microseconds."""
         for fire_us, states in timeline.pop_due(now + ahead_us):
+            if timeline is self.foreseen:
+                self._foreseen_us = fire_us
             for run_us, ready in self._decide_all(states, fire_us, max(now, fire_us), timeline).items():
                 self._claim(ready, run_us, max(0, now - run_us) / 1e6)
 
@@ -282,10 +289,12 @@ class Ticker:
     def _lag_us(self) -> int:
         return lag_us(self._clock, self._store)
 
-    def _ahead_us(self) -> int:
-        """Return how many microseconds before their ticks jobs are claimed that may be. By the store's clock it is
+    def _ahead_us(self, next_us: int | None) -> int:
+        """Return how many microseconds before their next ticks jobs are claimed that may be. By the store's clock it is
         never more, so that it does not refuse. A store in this process answers at once; and a node that does not know
         who is there may not have been told of the others' jobs either."""
+        if next_us is None or next_us - self._foreseen_us < LEAST_GAP_US:
+            return 0
         skew = skew_of(self._clock, self._store)
         if skew is None or self._store.refresh_interval is None or not self._nodes():
             return 0
@@ -312,8 +321,8 @@ class Ticker:
         if guarded_us is None and foreseen_us is None:
             return NEVER_US
         self._armed_lag_us = self._lag_us()
-        ahead_us = 0 if foreseen_us is None else self._ahead_us()
-        return min(guarded_us or NEVER_US, (foreseen_us or NEVER_US) - ahead_us) + self._armed_lag_us
+        foreseen_at_us = (foreseen_us or NEVER_US) - self._ahead_us(foreseen_us)
+        return min(guarded_us or NEVER_US, foreseen_at_us) + self._armed_lag_us
 
     def refreshed(self) -> None:
         """Hear that the store's clock has been read: by it, guarded jobs may be due sooner or later than was known."""

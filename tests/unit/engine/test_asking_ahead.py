@@ -118,6 +118,21 @@ async def test_ticks_that_follow_each_other_closely_are_claimed_when_they_are_du
     assert work.late == [0.0] * 30
 
 
+async def test_instants_that_follow_each_other_closely_are_asked_for_when_they_come(
+    make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
+) -> None:
+    """Of different jobs: a node that is at work all the time gains nothing by one more wake-up for each."""
+    scheduler = make(far)
+    for number, offset in enumerate((0, 10_000, 20_000, 50_000, 60_000)):
+        anchor = clock.now().replace(microsecond=offset)
+        scheduler.add_job(f"j{number}", work).every(1, anchor=anchor).on_one_server()
+    async with running(scheduler, clock):
+        await clock.advance(5)
+    assert far.asked["j0"][-3:] == far.asked["j3"][-3:] == [-AHEAD] * 3
+    assert [set(far.asked[name][-3:]) for name in ("j1", "j2", "j4")] == [{0.0}] * 3
+    assert set(work.late) == {0.0}
+
+
 async def test_on_a_store_in_this_process_nothing_is_gained(
     make: Callable[..., Scheduler], clock: FakeClock, work: Starts
 ) -> None:
