@@ -135,8 +135,9 @@ class Claim:
             self.state.overlap_lock.release()
 
     def build_request(self, now: float) -> ClaimRequest:
-        """Return the request, the same for every try; ``now`` is the wall clock at the first one."""
-        if self.request is None:
+        """Return the request, at the wall clock ``now``: the same for every try, but that it tells of a newer tick that
+        was heard of meanwhile. Else a store that has lost its records could grant what has run elsewhere."""
+        if self.request is None or self.state.remembered_us > self.request.remembered_us:
             self.request = self._build_request(now)
         return self.request
 

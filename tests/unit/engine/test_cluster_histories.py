@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from _engine_doubles import ScriptedStore, Skewed, answer_lost, down, ghost
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asyncsched import RunContext, Scheduler, events
@@ -136,6 +136,12 @@ class History:
     flags=st.tuples(st.booleans(), st.booleans()),
     duration=st.sampled_from([0.001, 3, 25]),
     skews=st.tuples(*[st.sampled_from([0.0, 0.04, 2.0, -2.0, 86_400.0, -86_400.0])] * NODES),
+)
+@example(  # a claim that failed, was heard to be decided elsewhere, and is asked again of a store without records
+    spells=[("pass", 0.4), ("down", 1), ("step", 0, 0.3), ("down", 22), ("step", 0, 0.3), ("wipe",)],
+    flags=(True, False),
+    duration=0.001,
+    skews=(0.0, 0.0, 0.0),
 )
 def test_whatever_happens_to_a_cluster(
     spells: list[tuple[Any, ...]], flags: tuple[bool, bool], duration: float, skews: tuple[float, ...]
