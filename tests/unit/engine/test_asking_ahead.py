@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _engine_doubles import Gate, ScriptedStore, Skewed, Work, answering, counted, down, quick, running, unhindered
+from _engine_doubles import Gate, ScriptedStore, Skewed, answering, counted, down, quick, running, unhindered
 
 from asyncsched import Job, Outcome, RunContext, Scheduler, SkipReason
 from asyncsched._early import LONGEST_HOLD_US
@@ -61,8 +61,12 @@ def work(clock: FakeClock) -> Starts:
     return Starts(clock)
 
 
-def on_one_server(job: Job) -> Job:
-    return job.on_one_server()
+@pytest.fixture
+def scheduler(make: Callable[..., Scheduler], far: Far, work: Starts) -> Scheduler:
+    """One with a job that is claimed ahead."""
+    made = make(far)
+    made.add_job("a", work).per_seconds(EVERY).on_one_server()
+    return made
 
 
 async def test_a_tick_is_claimed_ahead_and_starts_when_it_is_due(
@@ -205,11 +209,9 @@ async def test_a_clock_that_is_set_back_meanwhile_keeps_no_grant_waiting(
 
 
 async def test_one_that_is_too_early_all_the_same_asks_again(
-    make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
+    scheduler: Scheduler, clock: FakeClock, far: Far, work: Starts
 ) -> None:
     far.on("claim", unhindered, answering(ClaimAnswer(Verdict.EARLY, wait=0.002)))
-    scheduler = make(far)
-    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
     async with running(scheduler, clock):
         await clock.advance(EVERY)
     assert far.asked == {"a": [-AHEAD, pytest.approx(0.002 - AHEAD)]}
@@ -217,12 +219,10 @@ async def test_one_that_is_too_early_all_the_same_asks_again(
 
 
 async def test_answers_that_come_late_start_at_once(
-    make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
+    scheduler: Scheduler, clock: FakeClock, far: Far, work: Starts
 ) -> None:
     gate = Gate(decided_first=True)
     far.on("claim", unhindered, gate)
-    scheduler = make(far)
-    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
     async with running(scheduler, clock):
         await clock.advance(EVERY + 0.25)
         gate.open()
@@ -250,11 +250,9 @@ async def test_ticks_of_several_instants_that_are_claimed_together_start_each_in
 
 
 async def test_a_stop_waits_for_what_is_granted_and_not_due(
-    make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
+    scheduler: Scheduler, clock: FakeClock, far: Far, work: Starts
 ) -> None:
     """Nobody else would run that tick: the store has it as decided."""
-    scheduler = make(far)
-    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
     async with running(scheduler, clock):
         await clock.advance(EVERY - MOMENT)
     assert work.late == [0.0]
@@ -263,10 +261,8 @@ async def test_a_stop_waits_for_what_is_granted_and_not_due(
 
 
 async def test_a_stop_that_cannot_wait_gives_the_grant_back(
-    make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
+    scheduler: Scheduler, clock: FakeClock, far: Far, work: Starts
 ) -> None:
-    scheduler = make(far)
-    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
     async with running(scheduler, clock):
         await clock.advance(EVERY - MOMENT)
         assert scheduler._engine is not None
@@ -280,18 +276,21 @@ async def test_a_stop_that_cannot_wait_gives_the_grant_back(
 async def test_a_job_that_is_triggered_meanwhile_runs_behind(
     make: Callable[..., Scheduler], clock: FakeClock, far: Far
 ) -> None:
-    work = Work()
-    work.finish()
+    contexts: list[RunContext] = []
+
+    async def note(ctx: RunContext) -> None:
+        contexts.append(ctx)
+
     scheduler = make(far)
-    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
+    scheduler.add_job("a", note).per_seconds(EVERY).on_one_server()
     async with running(scheduler, clock):
         await clock.advance(EVERY - MOMENT)
         triggered = asyncio.ensure_future(scheduler.trigger("a"))
         await clock.advance(1)
         await triggered
     assert counted(scheduler) == {Outcome.SUCCEEDED: 2}
-    fences = [ctx.fence for ctx in work.contexts]
-    assert fences == sorted(set(fences))
+    assert [ctx.kind for ctx in contexts] == ["tick", "trigger"]  # type: ignore[attr-defined]
+    assert contexts[0].fence < contexts[1].fence
 
 
 async def test_what_is_triggered_does_not_wait_for_the_stores_clock(clock: FakeClock, far: Far, work: Starts) -> None:
@@ -306,11 +305,9 @@ async def test_what_is_triggered_does_not_wait_for_the_stores_clock(clock: FakeC
 
 
 async def test_a_store_that_is_away_is_asked_again_before_and_after(
-    make: Callable[..., Scheduler], clock: FakeClock, far: Far, work: Starts
+    scheduler: Scheduler, clock: FakeClock, far: Far, work: Starts
 ) -> None:
     far.on("claim", unhindered, *[down] * 3)
-    scheduler = make(far)
-    scheduler.add_job("a", work).per_seconds(EVERY).on_one_server()
     async with running(scheduler, clock):
         await clock.advance(EVERY + 5)
     assert len(work.late) == 1
@@ -321,7 +318,7 @@ async def test_of_two_nodes_one_runs_each_tick_in_time(clock: FakeClock, far: Fa
     nodes = [Scheduler(far, clock=Skewed(clock, skew), node=f"n{skew}") for skew in (0.0, 0.003)]
     for node in nodes:
         for number in range(20):
-            on_one_server(node.add_job(f"j{number}", work).per_seconds(EVERY))
+            node.add_job(f"j{number}", work).per_seconds(EVERY).on_one_server()
         node.add_job("plain", quick).per_seconds(EVERY)
     async with running(nodes[0], clock), running(nodes[1], clock):
         await clock.advance(10 * EVERY + 1)
