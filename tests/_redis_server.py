@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -9,16 +11,28 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 START_TIMEOUT = 10.0
 """Seconds for the server to answer its first PING."""
 
+PORTS = range(12_000, 32_000)
+"""Below those that systems hand out to connections (Linux: from 32 768), of which one may be taken at any moment."""
+
+_chance = random.SystemRandom()  # not the seeded one: test runs beside each other would be given the same ports
+
+_handed_out: set[int] = set()
+
 
 def free_port() -> int:
-    """Return a loopback port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port on which nobody listens now, and that this process was not given before."""
+    while True:
+        port = _chance.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            if port not in _handed_out:
+                probe.bind(("127.0.0.1", port))
+                _handed_out.add(port)
+                return port
 
 
 def _watch(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
@@ -53,11 +67,9 @@ class RedisServer:
             raise RuntimeError("these tests need the program redis-server (Redis 6.2 or newer) in PATH")
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="asyncsched-redis-")
-        self._process = subprocess.Popen(
-            [binary, *self._arguments(self._folder), *self._options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with Path(self._folder, "log").open("wb") as log:
+            command = [binary, *self._arguments(self._folder), *self._options]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._watcher = _watch(self._process)
         self._wait_until_it_answers()
 
@@ -67,12 +79,13 @@ class RedisServer:
 
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
+        assert self._folder is not None
         give_up_at = time.monotonic() + START_TIMEOUT
         while time.monotonic() < give_up_at:
             if self._process.poll() is not None:
-                code = self._process.returncode
+                code, log = self._process.returncode, Path(self._folder, "log").read_text(errors="replace")
                 self.stop()
-                raise RuntimeError(f"redis-server ended at once with code {code}")
+                raise RuntimeError(f"redis-server ended at once with code {code}:\n{log}")
             try:
                 self.command("PING")
             except OSError:
