@@ -49,6 +49,7 @@ class Node:
         self.phases = [number % groups / groups for number in range(jobs)]
         self.starts, self.jobs = array("q"), array("l")
         self.ticks: list[int | None] = []
+        self._note = self._noting()
         self.folder = Path(order["folder"])
 
     def ready(self) -> None:
@@ -63,14 +64,23 @@ class Node:
         begin, end = map(float, file.read_text().split())
         return begin, end
 
-    def handler(self, job: int) -> Callable[[], Awaitable[None]]:
-        """Return the handler of one job: it notes the start."""
+    def _noting(self) -> Callable[[int, int | None], None]:
+        """Return what notes the start of a job, and its tick."""
         note_start, note_job, note_tick, time_ns = self.starts.append, self.jobs.append, self.ticks.append, time.time_ns
 
-        async def handler() -> None:
+        def note(job: int, tick: int | None) -> None:
             note_start(time_ns())
             note_job(job)
-            note_tick(None)
+            note_tick(tick)
+
+        return note
+
+    def handler(self, job: int) -> Callable[[], Awaitable[None]]:
+        """Return the handler of one job: it notes the start."""
+        note = self._note  # what a handler refers to, each garbage collection looks at
+
+        async def handler() -> None:
+            note(job, None)
 
         handler.__name__ = handler.__qualname__ = f"job_{job}"
         return handler
@@ -78,12 +88,10 @@ class Node:
     def handler_with_context(self, job: int) -> Callable[[RunContext], Awaitable[None]]:
         """Return the same for asyncsched, whose runs know their tick: one that starts more than a second late is then
         not taken for a later one's."""
-        note_start, note_job, note_tick, time_ns = self.starts.append, self.jobs.append, self.ticks.append, time.time_ns
+        note = self._note
 
         async def handler(ctx: RunContext) -> None:
-            note_start(time_ns())
-            note_job(job)
-            note_tick(ctx.fire_us)
+            note(job, ctx.fire_us)
 
         return handler
 
