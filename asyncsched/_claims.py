@@ -373,9 +373,12 @@ class Claimer:
             claim.decided.set()
         claims = claim.state.claims
         assert claims is not None
+        if len(claims) == 1:
+            claim.state.claims = None
+            return
         was_first = claims[0] is claim
         claims.remove(claim)
-        if was_first and claims:
+        if was_first:
             self._make_ready(claims[0])
 
     async def wait_decided(self, claim: Claim) -> None:

@@ -73,6 +73,8 @@ class Executor:
         self._starts_at: dict[Run, float] = {}
         self._spawned: list[Spawned] = []
         """Runs that were granted in this turn of the event loop."""
+        self._is_plain_loop = False
+        """Whether tasks were plain ones then."""
         self._draining = False
         self.active: dict[Run, JobState] = {}
         self.on_freed: Callable[[JobState], None] = lambda _: None
@@ -127,9 +129,14 @@ class Executor:
                 held.on_unwanted = partial(self._supersede, run)
         state.active += 1
         self.active[run] = state
-        run.task = self._loop.create_task(self._carry_out(state, run, held, granted=True))
         if not self._spawned:
             self._loop.call_soon(self._look_behind)
+            self._is_plain_loop = self._makes_plain_tasks()
+        life = self._carry_out(state, run, held, granted=True)
+        if self._is_plain_loop:
+            run.task = Task(life, loop=self._loop, name=state.name)
+        else:
+            run.task = self._loop.create_task(life, name=state.name)
         self._spawned.append((state, run, held))
 
     def _look_behind(self) -> None:

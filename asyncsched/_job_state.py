@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asyncsched._claim import Claim
     from asyncsched._job import Job
     from asyncsched._job_settings import JobSettings
+    from asyncsched._turns import Wait
     from asyncsched.protocols import Timer
     from asyncsched.triggers._stepping import Step
 
@@ -59,6 +60,7 @@ class JobState:
         succeeded, elsewhere: how many runs ended well, and how many ticks another node had: nearly all end so. What
             else there is to count stands in ``others``.
         elsewhere_us: the newest tick that another node had.
+        waiting: with whom a tick of its waits for this node's turn.
         watched: the open ticks of a job that is run again, each with the timer after which it is asked for; ``None``:
             it is being asked for, or runs here.
     """
@@ -91,6 +93,7 @@ class JobState:
         "settings",
         "succeeded",
         "terms",
+        "waiting",
         "watched",
     )
 
@@ -111,6 +114,7 @@ class JobState:
         self.last_us = self.decided_us = 0
         self.complaint = ""
         self.claims: list[Claim] | None = None
+        self.waiting: Wait | None = None
         self.remembered_us = 0
         self.remembered_until = 0.0
         self.overlap_lock = _local_lock(job.concurrency) if job.concurrency else None

@@ -126,7 +126,7 @@ class Turns:
         self._wanted = asyncio.Event()
         self._taking: dict[JobState, int] = {}
         """The jobs at whose ticks the nodes take turns, each with what its name adds to their order."""
-        self._waiting: dict[JobState, Wait] = {}
+        self._waits: set[Wait] = set()
         self._heard_us, self._heard_at = -1, 0.0
         """The tick that was heard of last, and when: the wall clock."""
         self.asker: Asker
@@ -171,7 +171,7 @@ class Turns:
             self._look_round(attendance)
         if self._skew is None:
             return states
-        place, peers, taking, waiting = self._place, self._peers, self._taking, self._waiting
+        place, peers, taking = self._place, self._peers, self._taking
         latest = late_by + LAST
         now: list[JobState] = []
         later: dict[int, list[JobState]] = {}
@@ -180,7 +180,7 @@ class Turns:
             if (
                 mark is None
                 or state.claims
-                or state in waiting
+                or state.waiting is not None
                 or (lock is not None and lock.locked())
                 or (grace is not None and latest >= grace)
             ):  # behind an older one, where it would be too late afterwards, or where a run is in progress here
@@ -206,7 +206,9 @@ class Turns:
             waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
         else:
             waiting.timer = asyncio.get_running_loop().call_soon(self._come, waiting)
-        self._waiting.update(dict.fromkeys(states, waiting))
+        self._waits.add(waiting)
+        for state in states:
+            state.waiting = waiting
 
     def _come(self, waiting: Wait) -> None:
         """Ask in the event loop's next turn: what a busy node has to hear by now, it hears in this one."""
@@ -214,22 +216,23 @@ class Turns:
 
     def _ask(self, waiting: Wait) -> None:
         for state in waiting.states:
-            if self._waiting.get(state) is waiting:
+            if state.waiting is waiting:
                 self.wait_no_longer(state)
 
     def wait_no_longer(self, state: JobState) -> None:
         """Ask for a job's tick that waits, if one does: as long as it is not known whose it is, nothing else of the job
         can be asked for."""
-        waiting = self._waiting.get(state)
+        waiting = state.waiting
         if waiting is not None:
             self._forget(state, waiting)
             self.asker.ask(state, waiting.tick_us, waiting.late_by + self._clock.monotonic() - waiting.since)
 
     def _forget(self, state: JobState, waiting: Wait) -> None:
-        del self._waiting[state]
+        state.waiting = None
         waiting.left -= 1
         if not waiting.left:
             waiting.timer.cancel()
+            self._waits.remove(waiting)
 
     def _skip(self, state: JobState, tick_us: int, reason: SkipReason) -> None:
         if state.decided_us < tick_us:
@@ -238,9 +241,11 @@ class Turns:
 
     def close(self) -> None:
         """Give up what waits."""
-        for state, waiting in tuple(self._waiting.items()):
-            self._forget(state, waiting)
-            self._skip(state, waiting.tick_us, SkipReason.SHUTTING_DOWN)
+        for waiting in tuple(self._waits):
+            for state in waiting.states:
+                if state.waiting is waiting:
+                    self._forget(state, waiting)
+                    self._skip(state, waiting.tick_us, SkipReason.SHUTTING_DOWN)
 
     def _look_round(self, attendance: Attendance) -> None:
         """Find this node's place among those of its group: alone, if it is not there yet."""
@@ -264,7 +269,7 @@ class Turns:
         if not gap_us and state.last_us:  # it has not come due here yet
             gap_us = tick_us - state.last_us
         state.remembered_us, state.remembered_until = tick_us, self._heard_at + state.terms.kept_for(gap_us)
-        waiting = self._waiting.get(state)
+        waiting = state.waiting
         if waiting is None:
             if state.claims:
                 self.asker.told(state.claims[0])

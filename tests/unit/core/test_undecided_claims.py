@@ -71,7 +71,7 @@ class TestAskingAgain:
         assert parts.put_back == [state]
         assert run.outcome is None
         assert parts.tally == {}
-        assert state.claims == []
+        assert state.claims is None
         assert state.overlap_lock is not None
         assert not state.overlap_lock.locked()
         await parts.clock.advance(5)
