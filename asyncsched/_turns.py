@@ -196,16 +196,13 @@ class Turns:
         return now
 
     def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> None:
-        """Let ticks wait, counted from the tick by the clock that all nodes follow. Who comes late has waited already,
-        and asks once it has heard what there is to hear by then: where all are busy, most of it was decided."""
+        """Let ticks wait, counted from the tick by the clock that all nodes follow. A node that comes after its turn is
+        busy, and so may the others be: it waits from now on, as asking for theirs, too, would make it later still."""
         assert self._skew is not None
         left = tick_us / 1e6 + wait - self._clock.time() + self._skew
-        left = min(left, wait + ASKED_AHEAD_US / 1e6)
+        left = min(left, wait + ASKED_AHEAD_US / 1e6) if left > 0.0 else wait
         waiting = Wait(states, tick_us, late_by, self._clock.monotonic())
-        if left > 0.0:
-            waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
-        else:
-            waiting.timer = asyncio.get_running_loop().call_soon(self._come, waiting)
+        waiting.timer = self._clock.call_later(left, partial(self._come, waiting))
         self._waits.add(waiting)
         for state in states:
             state.waiting = waiting

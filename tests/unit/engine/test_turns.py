@@ -11,10 +11,13 @@ import pytest
 from _engine_doubles import Book, ScriptedStore, Skewed, counted, down, ghost, quick, running, steps
 
 from asyncsched import MemoryStore, RunContext, Scheduler, events
+from asyncsched._clock import sleep
 from asyncsched._turns import LAST, STEP
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from _engine_doubles import Method
 
     from asyncsched.testing import FakeClock
 
@@ -108,6 +111,28 @@ async def test_without_news_every_node_asks_within_the_bound(cluster: Cluster) -
     assert max(late) < MOMENT
     assert cluster.questions == len(late) * len(cluster.nodes)
     assert [counted(node)["succeeded"] + counted(node)["elsewhere"] for node in cluster.nodes] == [len(late)] * 4
+
+
+async def test_where_all_are_late_all_but_the_first_wait_all_the_same(cluster: Cluster, clock: FakeClock) -> None:
+    async def slowly(method: Method, items: Sequence[Any]) -> Sequence[Any]:
+        await sleep(clock, STEP / 2)
+        return await method(items)
+
+    cluster.store.on("claim", slowly)
+    clock.shift(EVERY + 1)
+    await clock.advance(2 * LAST)
+    assert cluster.questions == 1
+    assert [len(starts) for starts in cluster.late.values()] == [1]
+
+
+async def test_late_nodes_ask_for_what_a_dead_one_does_not(cluster: Cluster, clock: FakeClock) -> None:
+    for number in range(3):
+        ghost(cluster.store.memory, group_of(cluster), number)
+    clock.shift(EVERY + 1)
+    await clock.advance(2 * LAST)
+    (starts,) = cluster.late.values()
+    assert len(starts) == 1
+    assert 1.0 <= starts[0] <= 1.0 + LAST + 2 * MOMENT
 
 
 async def test_views_that_differ_cost_a_question_or_a_moment(cluster: Cluster) -> None:
