@@ -225,6 +225,26 @@ def test_another_set_decides_nothing(reply: Any) -> None:
         _wire.names(reply)
 
 
+@pytest.mark.parametrize(
+    ("server_s", "sent_at", "received_at", "then"),
+    [
+        (1_003.0, 13.0, 13.01, 1_002.995),  # as precise as the one before, if that has aged
+        (1_002.5, 12.4, 13.4, 1_003.0),  # it agrees, and says less: it lay unread
+        (1_003.3, 12.4, 13.4, 1_003.0),
+        (1_002.3, 12.4, 13.4, 1_002.4),  # it does not agree: the server's clock was set back
+        (1_004.0, 12.4, 13.4, 1_004.1),  # or forward
+        (1_102.3, 112.0, 113.0, 1_002.8),  # as little as the one before, when that has aged for long
+    ],
+)
+def test_a_sample_of_a_servers_clock_that_says_less_than_the_one_before_does_not_count(
+    server_s: float, sent_at: float, received_at: float, then: float
+) -> None:
+    server_time = ServerTime()
+    server_time.sample(1_000_000_000, sent_at=10.0, received_at=10.0)
+    server_time.sample(round(server_s * 1e6), sent_at=sent_at, received_at=received_at)
+    assert server_time.at(13.0) == pytest.approx(then)
+
+
 def test_server_time_is_unknown_at_first_and_carried_on_from_the_middle_of_the_round_trip() -> None:
     server_time = ServerTime()
     assert server_time.at(50.0) is None
