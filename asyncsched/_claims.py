@@ -28,6 +28,7 @@ from asyncsched._early import EarlyGrants
 from asyncsched._grants import EVERY_JOB, ClaimAnswer, ClaimKind, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
 from asyncsched._queue import Queue
+from asyncsched._ready import Ready
 from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched.exceptions import SchedulerError, StoreUnavailableError
 
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from asyncsched._turns import Turns
     from asyncsched.protocols import Clock, Store
 
-MOST_AT_ONCE = 1_000
-"""Claims in one call of the store at most. A call has a bound in time, so one of everything that a busy node has
-waiting could fail as a whole, be asked again with all that has come due meanwhile, and never get an answer."""
 LONGEST_EARLY_WAIT = 0.5
 """Seconds after which a claim that was too early is sent again at the latest: clocks may have been set meanwhile."""
 
@@ -69,6 +67,7 @@ class Claimer:
         put_back: Callable[[JobState, int], None],
         fire: Callable[[JobState, ClaimKind, int, float], object],
         finish: Callable[[JobState], None],
+        on_room: Callable[[], object],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -82,12 +81,16 @@ class Claimer:
         self._put_back = put_back
         self._fire = fire
         self._finish = finish
-        self._ready: list[Claim] = []
+        self._ready = Ready(on_room)
         self._undecided: set[Claim] = set()
         self._queue = Queue(clock, executor, self._make_ready)
         self._early = EarlyGrants(store, clock, self._take_answers)
-        self._wanted = asyncio.Event()
         self._closing = False
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether no more ticks should come due, as they would only wait."""
+        return self._ready.are_too_many
 
     def submit_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
         """Claim one tick of many jobs, each when it is this node's turn, unless another node is heard to have it.
@@ -185,14 +188,12 @@ class Claimer:
         claim.timer = None
         if self._queue.claims:
             self._queue.claims.discard(claim)
-        self._ready.append(claim)
-        self._wanted.set()
+        self._ready.add(claim)
 
     async def claiming(self) -> None:
         """Ask for what is ready, batch after batch, until closed."""
         while not self._closing:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._ready.wait()
             batch = await self._take_batch()
             if batch:
                 await self._ask(batch)
@@ -200,12 +201,9 @@ class Claimer:
 
     async def _take_batch(self) -> list[Claim]:
         """Return the ready claims that need the store: those whose job is in progress here are skipped at once."""
-        ready, self._ready = self._ready[:MOST_AT_ONCE], self._ready[MOST_AT_ONCE:]
-        if self._ready:
-            self._wanted.set()
         is_maintained = self._store.is_paused(EVERY_JOB)
         batch = []
-        for claim in ready:
+        for claim in self._ready.take():
             lock = claim.state.overlap_lock
             if self._closing or claim.state.retired:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
@@ -394,7 +392,7 @@ class Claimer:
         for claim in tuple(self._undecided):
             if claim.timer is not None:
                 self._give_up(claim, SkipReason.SHUTTING_DOWN)
-        self._wanted.set()
+        self._ready.wake()
 
     def abandon(self) -> None:
         """Give up everything, after ``claiming`` has ended."""

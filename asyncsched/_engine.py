@@ -107,6 +107,7 @@ class Engine:
             fire=self._fire,
             expect=lambda at_us: self._health.expect(at_us, self.turns.nodes),
             nodes=lambda: self.turns.nodes,
+            is_congested=lambda: self.claimer.is_congested,
         )
         self.states: dict[str, JobState] = {}
         self.turns = Turns(store, clock, node, self.states, ledger)
@@ -122,6 +123,7 @@ class Engine:
             put_back=self._ticker.put_back,
             fire=self._fire,
             finish=self._ticker.finish,
+            on_room=self._ticker.alarm.set,
         )
         self._catch_up.claimer = self.claimer
         self._immediate: list[JobState] = []
@@ -229,13 +231,8 @@ class Engine:
             raise self._failure
 
     def _siblings(self) -> list[asyncio.Future[None]]:
-        lives = [
-            self._claiming(),
-            self.keeper.renewing(),
-            self.keeper.releasing(),
-            self.recovery.surveying(),
-            self.turns.hearing(),
-        ]
+        lives = [self._claiming(), self.keeper.renewing(), self.keeper.releasing()]
+        lives += [self.recovery.surveying(), self.turns.hearing()]
         if self._store.refresh_interval is not None:
             lives.append(self._health.refreshing(self._store.refresh_interval, self._ticker.refreshed))
         return [asyncio.ensure_future(life) for life in lives]

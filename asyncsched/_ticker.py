@@ -65,6 +65,8 @@ class Ticker:
         fire: takes one tick of a plain job that asks first, in the same terms.
         expect: is told, ahead of it, when guarded jobs are claimed next (us, by this node's clock).
         nodes: tells how many nodes are there; 0: not known.
+        is_congested: tells whether guarded jobs are to wait: too many are being claimed. When that is over, ``alarm``
+            is set.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Ticker:
         fire: Callable[[JobState, ClaimKind, int, float], object],
         expect: Callable[[int], object],
         nodes: Callable[[], int],
+        is_congested: Callable[[], bool],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -89,6 +92,7 @@ class Ticker:
         self._fire = fire
         self._expect = expect
         self._nodes = nodes
+        self._is_congested = is_congested
         self.alarm = asyncio.Event()
         """Set when there is something to do for the next turn."""
         self.plain: Timeline[JobState] = Timeline()
@@ -194,11 +198,13 @@ class Ticker:
 
     def _turn_guarded(self, timeline: Timeline[JobState], now: int, ahead_us: int) -> None:
         """Claim what is due by the clock that guarded jobs follow, or will be in so many microseconds."""
-        for fire_us, states in timeline.pop_due(now + ahead_us):
-            if timeline is self.foreseen:
-                self._foreseen_us = fire_us
-            for run_us, ready in self._decide_all(states, fire_us, max(now, fire_us), timeline).items():
-                self._claim(ready, run_us, max(0, now - run_us) / 1e6)
+        until = now + ahead_us
+        while not self._is_congested() and (next_us := timeline.next_us()) is not None and next_us <= until:
+            for fire_us, states in timeline.pop_due(next_us):
+                if timeline is self.foreseen:
+                    self._foreseen_us = fire_us
+                for run_us, ready in self._decide_all(states, fire_us, max(now, fire_us), timeline).items():
+                    self._claim(ready, run_us, max(0, now - run_us) / 1e6)
 
     def _turn_plain(self, now: int) -> None:
         if not self._backlog:
@@ -318,7 +324,7 @@ class Ticker:
     def _next_claim_us(self) -> int:
         """Return when guarded jobs are claimed next, by this node's clock."""
         guarded_us, foreseen_us = self.guarded.next_us(), self.foreseen.next_us()
-        if guarded_us is None and foreseen_us is None:
+        if (guarded_us is None and foreseen_us is None) or self._is_congested():
             return NEVER_US
         self._armed_lag_us = self._lag_us()
         foreseen_at_us = (foreseen_us or NEVER_US) - self._ahead_us(foreseen_us)

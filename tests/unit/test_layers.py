@@ -69,6 +69,7 @@ LAYERS = [
         "_patience",
         "_queue",
         "_early",
+        "_ready",
         "_turns",
         "_claims",
         "_ticker",

@@ -167,6 +167,7 @@ class Parts:
             turns=Turns(self.store, self.clock, "n1", {}, self.ledger),
             put_back=lambda state, _: self.put_back.append(state),
             finish=self.finished.append,
+            on_room=lambda: None,
         )
         self.tasks = [
             asyncio.ensure_future(life)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _scripted import AWAY, WON, Work, no_overlap, one_server
 
-from asyncsched import _claims, events
+from asyncsched import _ready, events
 from asyncsched._grants import ClaimAnswer, ClaimKind, Verdict
 from asyncsched._run import Outcome, SkipReason
 from asyncsched._terms import WEEK
@@ -71,7 +71,7 @@ async def test_a_request_says_what_is_asked_for(parts: Parts, kind: ClaimKind, p
 async def test_a_call_asks_for_no_more_than_can_be_answered_in_time(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_claims, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(_ready, "MOST_AT_ONCE", 3)
     works = [Work() for _ in range(7)]
     for number, work in enumerate(works):
         parts.submit(parts.state(work, one_server, name=f"j{number}"))

@@ -402,13 +402,15 @@ async def test_who_is_late_hears_first_what_there_is_to_hear(meeting: Meeting) -
     assert (meeting.asked, meeting.skips()) == ([], [SkipReason.ELSEWHERE])
 
 
-async def test_who_is_late_and_hears_nothing_asks_without_waiting(meeting: Meeting) -> None:
+async def test_who_is_late_and_hears_nothing_waits_for_its_turn_from_then_on(meeting: Meeting) -> None:
     state = meeting.job(one_server)
     meeting.place.beside("n2", "n3")
     at = meeting.tick_of(1, 3)
     await meeting.clock.advance(0.03)
     meeting.due(state, at)
-    await turns()
+    await meeting.clock.advance(STEP - 0.001)
+    assert meeting.asked == []
+    await meeting.clock.advance(0.002)
     assert meeting.asked == [("j", at)]
 
 

@@ -21,7 +21,7 @@ from _engine_doubles import (
     unhindered,
 )
 
-from asyncsched import Outcome, Scheduler, SkipReason, events
+from asyncsched import Outcome, Scheduler, SkipReason, _ready, events
 from asyncsched._grants import ClaimAnswer, ClaimKind, LockType, Verdict
 from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE
 
@@ -346,6 +346,28 @@ async def test_a_foreign_newer_tick_is_remembered_too(
         await clock.advance(20)
     assert store.claims[1].remembered_us == newest
     assert counted(scheduler) == {SkipReason.ELSEWHERE: 1, SkipReason.STORE_UNAVAILABLE: 1}  # its record was a lie
+
+
+async def test_ticks_do_not_come_due_while_too_many_claims_wait(
+    scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ready, "MOST_AT_ONCE", 2)
+    gate, often = Gate(), Work()
+    often.finish()
+    store.on("claim", *[unhindered] * 9, gate)
+    scheduler.add_job("often", often).per_seconds(1).on_one_server()
+    for number in range(5):
+        scheduler.add_job(f"seldom{number}", quick).per_seconds(10).on_one_server()
+    async with running(scheduler, clock):
+        await clock.advance(13.5)
+        assert gate.entered
+        assert len(often.contexts) == 9
+        gate.open()
+        await clock.advance(0)
+        assert [ctx.fire_time.second for ctx in often.contexts[9:]] == [10, 13]
+        assert counted(scheduler) == {"succeeded": 11 + 5, "missed": 2}
+        await clock.advance(1)
+        assert len(often.contexts) == 12
 
 
 async def test_one_claim_of_a_job_at_a_time_and_the_newest_waiting_tick_wins(
