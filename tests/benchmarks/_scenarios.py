@@ -79,7 +79,7 @@ GROWTH = Scenario(
     who.LOCAL,
     (CPU, DELIVERED),
     limit=BARE,
-    rounds=2,
+    rounds=3,
     peer_rounds=1,
     params={"window": 5},
     quick_params={"window": 3},
