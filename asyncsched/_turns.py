@@ -63,7 +63,13 @@ def wait_of(rank: int, nodes: int) -> float:
 
 def first_of(job: str, tick_us: int, nodes: int) -> int:
     """Return the place of the node that asks first, the same on every node; over many ticks each comes as often."""
-    return ((crc32(job.encode()) + tick_us) * _ODD & _MASK) * nodes >> 64
+    return ((crc32(job.encode()) + _mark_of(tick_us)) * _ODD & _MASK) * nodes >> 64
+
+
+def _mark_of(tick_us: int) -> int:
+    """Return what a tick adds to the order. (Not its instant: of jobs of every second, one node would be first for many
+    ticks in a row.)"""
+    return crc32(b"%d" % tick_us)
 
 
 class Asker(Protocol):
@@ -172,7 +178,7 @@ class Turns:
         if self._skew is None:
             return states
         place, peers, taking = self._place, self._peers, self._taking
-        latest = late_by + LAST
+        latest, tick_mark = late_by + LAST, _mark_of(tick_us)
         now: list[JobState] = []
         later: dict[int, list[JobState]] = {}
         for state in states:
@@ -187,7 +193,7 @@ class Turns:
                 now.append(state)
             elif tick_us <= state.remembered_us:
                 self._skip(state, tick_us, _ELSEWHERE)
-            elif rank := (place - (((mark + tick_us) * _ODD & _MASK) * peers >> 64)) % peers:  # `first_of`
+            elif rank := (place - (((mark + tick_mark) * _ODD & _MASK) * peers >> 64)) % peers:  # `first_of`
                 later.setdefault(rank, []).append(state)
             else:
                 now.append(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -143,6 +143,16 @@ def test_each_node_is_first_about_as_often(nodes: int, step: int) -> None:
     assert len(firsts) == nodes
     assert min(firsts.values()) >= 25
     assert max(firsts.values()) <= 100
+
+
+@pytest.mark.parametrize("interval", [1, 2, 5, 60, 900, 3600, 86_400])
+@pytest.mark.parametrize("nodes", [2, 3, 4, 10])
+def test_no_node_is_first_for_many_ticks_in_a_row(interval: int, nodes: int) -> None:
+    begin = 1_767_225_600
+    ticks = range(begin * SECOND, (begin + 1_000 * interval) * SECOND, interval * SECOND)
+    firsts = [first_of("cleanup", tick_us, nodes) for tick_us in ticks]
+    assert max(len(list(row)) for _, row in groupby(firsts)) <= 20
+    assert min(Counter(firsts).values()) >= 600 / nodes
 
 
 def test_jobs_due_together_are_spread() -> None:
