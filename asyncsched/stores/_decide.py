@@ -132,6 +132,8 @@ def _verdict(request: ClaimRequest, job: JobState, now: Now, paused: bool) -> Cl
     if mine and record:
         return ClaimAnswer(record.verdict, newest_us=newest)
     if recorded and newest and request.tick_us <= newest:
+        if _is_in_doubt_too(request, record, job):
+            return ClaimAnswer(Verdict.LOST_RECORD, newest_us=newest)
         wait = _time_left(job, request.tick_us, now) if request.max_attempts else 0.0
         return ClaimAnswer(Verdict.ELSEWHERE, newest_us=newest, wait=wait)
     if paused:
@@ -222,6 +224,14 @@ def _is_in_doubt(request: ClaimRequest, record: Record | None, job: JobState) ->
     if record is None:
         return not job.granted_us and request.remembered_us > 0
     return record.verdict is Verdict.LOST_RECORD and request.tick_us <= job.granted_us
+
+
+def _is_in_doubt_too(request: ClaimRequest, record: Record | None, job: JobState) -> bool:
+    """Return whether the newest decided tick was used up because of a loss, and this is an older one of which nothing
+    else is known: then nobody can tell of this one either."""
+    if record is None or record.verdict is not Verdict.LOST_RECORD or request.tick_us in job.open:
+        return False
+    return request.remembered_us < request.tick_us < record.tick_us
 
 
 def _consume_lost(request: ClaimRequest, job: JobState, now: Now) -> ClaimAnswer:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from asyncsched._grants import ClaimAnswer, ClaimRequest, Lease, Renewal
     from asyncsched.protocols import Attendance, Board, Clock
 
+_NO_NEWS = (Verdict.ELSEWHERE, Verdict.LOST_RECORD)
+
 
 class _Attendance:
     """A node that is there."""
@@ -105,9 +107,9 @@ class MemoryStore:
         return answers
 
     def _spread(self, requests: Sequence[ClaimRequest], answers: Sequence[ClaimAnswer]) -> None:
-        """Let all nodes hear which ticks were decided by these answers."""
+        """Let all nodes hear which ticks were decided by these answers, and not only used up because of a loss."""
         for request, answer in zip(requests, answers, strict=True):
-            is_decided = answer.verdict is not Verdict.ELSEWHERE and answer.newest_us == request.tick_us
+            is_decided = answer.verdict not in _NO_NEWS and answer.newest_us == request.tick_us
             if is_decided and request.kind is ClaimKind.TICK and request.one_server and not request.max_attempts:
                 for attendance in tuple(self._attendances):
                     attendance.heard(request.job, request.tick_us)

@@ -105,6 +105,26 @@ async def test_after_a_loss_a_late_node_opens_no_way_to_what_was_granted_before(
     assert await verdict(store, tick(backend.now_us(), "n1:r5", remembered_us=now)) is Verdict.WON
 
 
+async def test_after_a_loss_an_older_tick_than_the_one_that_was_used_up_is_in_doubt_too(
+    backend: Backend, store: Store, other: Store, now: int
+) -> None:
+    """The nodes that had it in mind were late, and one that had just started was asked about a newer one first."""
+    await won(store, tick(now - 3))
+    await backend.lose_everything()
+    assert await verdict(other, tick(now - 1, "n2:r1", remembered_us=now - 4)) is Verdict.LOST_RECORD
+
+    older = tick(now - 2, "n1:r2", remembered_us=now - 3)
+    lost = await decide(store, older)
+    assert (lost.verdict, lost.newest_us) == (Verdict.LOST_RECORD, now - 1), "nobody has it, and nobody runs it"
+    assert await decide(store, older) == lost
+    assert await verdict(store, tick(now - 2, "n3:r1", remembered_us=now - 2)) is Verdict.ELSEWHERE, "that one knows"
+    assert await verdict(store, tick(now - 1, "n1:r3", remembered_us=now - 3)) is Verdict.ELSEWHERE
+
+    await backend.pass_time(0.001)
+    await won(store, tick(backend.now_us(), "n1:r4", remembered_us=now - 1))
+    assert await verdict(other, tick(now - 2, "n2:r2")) is Verdict.ELSEWHERE, "a newer one was granted since"
+
+
 async def test_a_new_job_has_lost_nothing(store: Store, now: int) -> None:
     assert await verdict(store, tick(now, remembered_us=0)) is Verdict.WON
 

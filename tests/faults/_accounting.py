@@ -5,8 +5,7 @@
     cancelled
     store_unavailable,    some node says so, and nobody else had it
     shutting_down, missed
-    overtaken             all nodes that lived when it came due were late, and one that was born later ran a newer one,
-                          or used it up because the store had lost its data
+    overtaken             all nodes that lived when it came due were late, and one that was born later ran a newer one
     lost_with_its_node    a node that was killed may have won it, and nothing else explains it
     UNEXPLAINED           a fault of the library, or of this harness
 
@@ -26,9 +25,7 @@ from _records import Booking
 
 RAN, OVERTAKEN, CRASH, UNEXPLAINED = "ran", "overtaken", "lost_with_its_node", "UNEXPLAINED"
 DECIDED = ("overlap", "lock_lost", "cancelled", "failed", "paused")
-USED_UP = "store_unavailable"
-"""Said, among others, of a tick that was used up because the store had lost the job's record."""
-UNDECIDED = (USED_UP, "shutting_down")
+UNDECIDED = ("store_unavailable", "shutting_down")
 EARLY = 0.011
 """Seconds before its fire time from which a tick may be claimed: 10 ms by Redis' clock."""
 CLAIM_PATIENCE = 4.0
@@ -114,7 +111,7 @@ def _fate(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]
 def _was_overtaken(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:
     """Return whether a newborn node, which owes no account of the tick, was granted a newer one before anybody asked
     for this one. (A fence is never lower than Redis' time at the grant, in microseconds. Of a grant whose run never
-    began, only the tick is known; likewise of a tick that was used up after a loss of data.)"""
+    began, only the tick is known.)"""
     asked_at = min((booking.at for booking in said if booking.word == "elsewhere"), default=0.0)
     nodes = {
         run.node
@@ -123,9 +120,7 @@ def _was_overtaken(history: History, spec: JobSpec, tick_us: int, said: Sequence
     } | {
         each.node
         for each in history.records.bookings
-        if each.job == spec.name and tick_us < each.tick_us <= (asked_at + EARLY) * 1e6
-        if each.word in DECIDED
-        or (each.word == USED_UP and each.at <= asked_at and _lost_data(history, spec, tick_us, asked_at))
+        if each.job == spec.name and each.word in DECIDED and tick_us < each.tick_us <= (asked_at + EARLY) * 1e6
     }
     return any(
         tick_us / 1e6 < history.records.lives[node].born + NEWBORN
@@ -133,12 +128,6 @@ def _was_overtaken(history: History, spec: JobSpec, tick_us: int, said: Sequence
         and node not in {booking.node for booking in said}
         for node in nodes
     )
-
-
-def _lost_data(history: History, spec: JobSpec, tick_us: int, until: float) -> bool:
-    """Return whether the store lost what it knew of the job around a tick."""
-    since = tick_us / 1e6 - spec.interval
-    return any(spec.name in fault.jobs and fault.touches(since, until) for fault in history.faults)
 
 
 def _may_have_died_with(history: History, spec: JobSpec, tick_us: int, said: Sequence[Booking]) -> bool:

@@ -13,8 +13,8 @@
 --           run       flag A    string "<owner>|<fence>"
 --           overlap   flag O    string "<owner>|<fence>"; as many as the number says that may stand behind the flag
 -- ARGV    deadline_us, ahead_us;
---         the channel on which the ticks of flag R, without A, that were decided are told (empty: nobody hears): the
---         sender, and each tick with the state keys of its jobs behind it; and the sender;
+--         the channel on which the ticks of flag R, without A, that were decided, and not for a loss, are told (empty:
+--         nobody hears): the sender, and each tick with the state keys of its jobs behind it; and the sender;
 --         then for each run of jobs of which the same is asked eight, and the owner for each job:
 --           number of jobs, flags (T: has a fire time; R: record it, and lease `server`; S: the immediate run; A: run
 --           again if interrupted; X: an open tick again; Q: nothing, only that it becomes known; O: no overlap; O3: at
@@ -153,6 +153,13 @@ local function consume_lost(job)
   return 'lost_record', 0, job.tick
 end
 
+-- Whether the newest decided tick was used up like that, and this is an older one that nothing else is known of: then
+-- nobody can tell of this one either.
+local function is_in_doubt_too(job)
+  return job.granted == LOST and job.tick < job.recorded and job.tick > job.remembered
+    and not (job.open and job.open[job.tick_text])
+end
+
 -- `fields`: the record, if it was read before.
 local function decide(job, fields)
   fields = fields or (job.record_key and try('HMGET', job.record_key, 'tick', 'run', 'fence', 'granted'))
@@ -173,6 +180,7 @@ local function decide(job, fields)
   end
   if mine then return job.granted == LOST and 'lost_record' or 'overlap', 0, job.newest end
   if job.record_key and job.newest > 0 and job.tick <= job.newest then
+    if is_in_doubt_too(job) then return 'lost_record', 0, job.newest end
     return 'elsewhere', job.running and time_left(job.run_key) or 0, job.newest
   end
   if job.paused then return 'paused', 0, job.newest end
@@ -294,7 +302,8 @@ end
 
 -- Puts a decision into the answer, and answers its letter.
 local function put(answer, verdict, value, newest)
-  if job.record_key and not job.open_key and newest == job.tick and verdict ~= 'elsewhere' then tell(job.state_key) end
+  local is_news = verdict ~= 'elsewhere' and verdict ~= 'lost_record' -- of an older tick, that decides nothing
+  if job.record_key and not job.open_key and newest == job.tick and is_news then tell(job.state_key) end
   local extra = describe(job, verdict)
   if extra == 0 then
     if verdict == 'won' and value == now and newest == (job.record_key and job.tick or 0) then return 'w' end
