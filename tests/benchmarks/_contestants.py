@@ -58,6 +58,7 @@ CLUSTER = (
     Contestant(SCRIPT, "limit", "cluster_bare"),
     Contestant("bare loop, asyncsched's protocol", "limit", "cluster_protocol"),
     Contestant("the same, with failover", "limit", "cluster_failover"),
+    Contestant("the same, with runs supervised and accounted for", "limit", "cluster_accounted"),
     Contestant("static partition", "limit", "cluster_partition"),
     Contestant(
         "taskiq",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from asyncsched.stores.redis import RedisStore
 from benchmarks.contestants.cluster_bare import each_batch, grouped
-from benchmarks.contestants.cluster_protocol import claiming, of_node
+from benchmarks.contestants.cluster_protocol import Won, claiming, of_node, running
 from benchmarks.node import Node
 
 INTERVAL = 1.0
@@ -19,15 +19,19 @@ STEP = 0.02
 
 
 async def serve(node: Node) -> None:
-    store = RedisStore(node.url)
+    await claim_with_failover(node, RedisStore(node.url), running(node))
+
+
+async def claim_with_failover(
+    node: Node, store: RedisStore, carry_out: Callable[[Won], Awaitable[None]], *beside: Awaitable[None]
+) -> None:
+    """Claim for ever; ``beside``: what else is done meanwhile."""
     newest: dict[str, int] = {}
-    attendance = store.attend(lambda: f"0|node-{node.index}", newest.__setitem__)
+    attendance = store.attend(
+        lambda: f"0|node-{node.index}", lambda jobs, tick_us: newest.update(dict.fromkeys(jobs, tick_us))
+    )
     assert attendance is not None
-    beside = [
-        asyncio.ensure_future(_for_ever(store.refresh, INTERVAL)),
-        asyncio.ensure_future(_for_ever(attendance.hear, INTERVAL)),
-    ]
-    claim = claiming(store, node)
+    claim = claiming(store, node, carry_out)
     loop = asyncio.get_running_loop()
 
     def claim_rest(at: float, jobs: list[int]) -> None:
@@ -42,11 +46,13 @@ async def serve(node: Node) -> None:
         loop.call_later(STEP, claim_rest, at, [job for job in jobs if job % node.nodes != node.index])
 
     node.ready()
-    await each_batch(grouped(node), due)
-    await asyncio.gather(*beside)
+    await asyncio.gather(
+        for_ever(store.refresh, INTERVAL), for_ever(attendance.hear, INTERVAL), each_batch(grouped(node), due), *beside
+    )
 
 
-async def _for_ever(act: Callable[[], Awaitable[object]], interval: float) -> None:
+async def for_ever(act: Callable[[], Awaitable[object]], interval: float) -> None:
+    """Act again and again, with pauses in between."""
     while True:
         await act()
         await asyncio.sleep(interval)

@@ -5,7 +5,7 @@ accounted for or written down. It shows how much of a node's CPU is the protocol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType, Verdict
 from asyncsched._run import new_id
@@ -17,9 +17,15 @@ LOCK_TTL, RETAIN_FOR = 600.0, 604_802.0
 """Seconds: what a job of each second has by default."""
 
 
-def claiming(store: RedisStore, node: Node) -> Callable[[float, Sequence[int]], object]:
-    """Return a function that claims one tick of some jobs, and runs those that are won."""
-    handlers = [node.handler(job) for job in range(len(node.phases))]
+Won = Sequence[tuple[int, Lease]]
+"""Jobs that were won, and what each grant holds."""
+
+
+def claiming(
+    store: RedisStore, node: Node, carry_out: Callable[[Won], Awaitable[None]]
+) -> Callable[[float, Sequence[int]], object]:
+    """Return a function that claims one tick of some jobs, has those that are won carried out, and gives their leases
+    back."""
     create_task = asyncio.get_running_loop().create_task
     asking: set[asyncio.Task[None]] = set()
 
@@ -32,14 +38,13 @@ def claiming(store: RedisStore, node: Node) -> Callable[[float, Sequence[int]], 
             for job in jobs
         ]
         answers = await store.claim(requests)
-        leases, running = [], []
-        for job, request, answer in zip(jobs, requests, answers, strict=True):
-            if answer.verdict is Verdict.WON:
-                leases.append(Lease(request.job, request.owner, answer.fence, (LockType.SERVER,), LOCK_TTL, tick_us))
-                running.append(create_task(handlers[job]()))
-        for run in running:
-            await run
-        await store.release(leases)
+        won = [
+            (job, Lease(request.job, request.owner, answer.fence, (LockType.SERVER,), LOCK_TTL, tick_us))
+            for job, request, answer in zip(jobs, requests, answers, strict=True)
+            if answer.verdict is Verdict.WON
+        ]
+        await carry_out(won)
+        await store.release([lease for _, lease in won])
 
     def claim(at: float, jobs: Sequence[int]) -> None:
         task = create_task(ask(at, jobs))
@@ -47,6 +52,18 @@ def claiming(store: RedisStore, node: Node) -> Callable[[float, Sequence[int]], 
         task.add_done_callback(asking.discard)
 
     return claim
+
+
+def running(node: Node) -> Callable[[Won], Awaitable[None]]:
+    """Return what runs the handlers of jobs that were won, and nothing else."""
+    handlers = [node.handler(job) for job in range(len(node.phases))]
+    create_task = asyncio.get_running_loop().create_task
+
+    async def run(won: Won) -> None:
+        for task in [create_task(handlers[job]()) for job, _ in won]:
+            await task
+
+    return run
 
 
 def of_node(jobs: Sequence[int], node: Node) -> list[int]:
@@ -59,4 +76,4 @@ async def serve(node: Node) -> None:
     await store.refresh()
     own = [(phase, of_node(jobs, node)) for phase, jobs in grouped(node)]
     node.ready()
-    await each_batch(own, claiming(store, node))
+    await each_batch(own, claiming(store, node, running(node)))
