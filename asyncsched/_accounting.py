@@ -19,7 +19,7 @@ from asyncsched._run import Outcome, Run, SkipReason
 from asyncsched._tasks import on_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asyncsched import events
     from asyncsched._events import EventBus
@@ -108,12 +108,17 @@ class Ledger:
                 events.RunEnded(**self._of_run(run), outcome=outcome, duration=run.duration, errors=run.errors)
             )
         kept = state.kept
-        if kept is not None:
-            ids = run._run_id or run._trace_id  # noqa: SLF001 - as they are: on this path none are made
-            if ids is None and outcome is _SUCCEEDED and run.side is None and run.kind is _TICK:
+        if kept is None:
+            return
+        if outcome is _SUCCEEDED and run.side is None and run.kind is _TICK:  # what nearly all do
+            run_id, trace_id = run._run_id, run._trace_id  # noqa: SLF001 - as they are: on this path none are made
+            if run_id is None and trace_id is None:
                 kept.append((run.fire_us, run.started_us, run.duration))
-            elif self.recorder is not None:
-                self.recorder.ended(state, run)
+            else:
+                ids = run_id or "", trace_id or ""
+                kept.append((run.fire_us, run.started_us, run.duration, *ids, run.attempt, run.fence))
+        elif self.recorder is not None:
+            self.recorder.ended(state, run)
 
     def _log_end(self, run: Run, level: int) -> None:
         error = run.errors[-1] if run.errors else None
@@ -217,20 +222,29 @@ class Ledger:
         if self.bus.is_heard and self.bus.wants(events.LeaseLost):
             self.bus.emit(events.LeaseLost(**self._of_run(run), why=why))
 
+    def elsewhere(self, states: Sequence[JobState], fire_us: int, kind: ClaimKind = ClaimKind.TICK) -> None:
+        """Book a tick of some jobs that another node has, which says what became of it."""
+        self._elsewhere += len(states)
+        for state in states:
+            state.elsewhere += 1
+            state.elsewhere_us = fire_us
+        if self.bus.is_heard or self._logger.logger.isEnabledFor(logging.DEBUG):  # nearly nobody wants to hear more
+            for state in states:
+                self._tell_skipped(state, fire_us, _ELSEWHERE, kind)
+
     def skipped(
         self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind, run: Run | None = None
     ) -> None:
         """Book a tick, an immediate run or a triggered one that does not run here; ``run``: what it would have been."""
-        if reason is _ELSEWHERE:  # whoever has it says what became of it
-            self._elsewhere += 1
-            state.elsewhere += 1
-            state.elsewhere_us = fire_us
-            if not (self.bus.is_heard or self._logger.logger.isEnabledFor(logging.DEBUG)):
-                return  # of nearly all ticks on nearly all nodes nobody wants to hear more
-        else:
-            self._count(state, reason)
-            if self.recorder is not None:
-                self.recorder.skipped(state, fire_us, reason, kind, run)
+        if reason is _ELSEWHERE:
+            self.elsewhere((state,), fire_us, kind)
+            return
+        self._count(state, reason)
+        if self.recorder is not None:
+            self.recorder.skipped(state, fire_us, reason, kind, run)
+        self._tell_skipped(state, fire_us, reason, kind)
+
+    def _tell_skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
         level = SKIP_LEVELS[reason]
         if self._logger.logger.isEnabledFor(level):
             tick = from_us(fire_us, state.settings.timezone).isoformat()

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncsched._grants import ClaimKind, ClaimRequest, Lease, LockType, Verdict
+from asyncsched._patience import end_of_patience
 from asyncsched._run import SkipReason
 from asyncsched._terms import LOCKS
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from asyncsched._grants import ClaimAnswer
     from asyncsched._job_state import JobState
@@ -190,3 +192,17 @@ class Claim:
         if request.slots > 1:
             lease.slots = (self.slot,)
         return lease
+
+
+def first_claims(states: Sequence[JobState], runs: Sequence[Run], late_by: float, now: float) -> list[Claim]:
+    """Return the claims of ticks of jobs for which nothing else is being claimed, each of which its job has now.
+    ``now``: monotonic seconds."""
+    terms, give_up_at = None, None
+    claims = []
+    for state, run in zip(states, runs, strict=True):
+        if state.terms is not terms:
+            terms, give_up_at = state.terms, end_of_patience(state, _TICK, late_by, now)
+        claim = Claim(state, run, state.next_us, give_up_at)
+        state.claims = [claim]
+        claims.append(claim)
+    return claims

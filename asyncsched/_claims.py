@@ -23,10 +23,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asyncsched._claim import SKIPS, TELLING, Claim
+from asyncsched._claim import SKIPS, TELLING, Claim, first_claims
 from asyncsched._early import EarlyGrants
 from asyncsched._grants import EVERY_JOB, ClaimAnswer, ClaimKind, Verdict
-from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, patience_with
+from asyncsched._patience import LONGEST_BACKOFF, TRIGGER_PATIENCE, backoff, end_of_patience
 from asyncsched._queue import Queue
 from asyncsched._ready import Ready
 from asyncsched._run import Outcome, Run, SkipReason
@@ -93,15 +93,19 @@ class Claimer:
         return self._ready.are_too_many
 
     def submit_ticks(self, states: Sequence[JobState], tick_us: int, late_by: float) -> None:
-        """Claim one tick of many jobs, each when it is this node's turn, unless another node is heard to have it.
-
-        Args:
-            states: the jobs.
-            tick_us: the tick that is due.
-            late_by: seconds by which it was noticed late, of its ``misfire_grace``.
-        """
+        """Claim one tick of many jobs, each when it is this node's turn, unless another node is heard to have it. It
+        was noticed ``late_by`` seconds late, of the ``misfire_grace`` of each."""
+        alone: list[JobState] = []
         for state in self._turns.take(states, tick_us, late_by):
-            self.ask(state, tick_us, late_by)
+            if state.asks_first or state.claims or state.waiting is not None:
+                self.ask(state, tick_us, late_by)
+            else:
+                alone.append(state)
+        if alone:  # what ``submit`` does, at a fraction of its price
+            runs = self._executor.new_ticks(alone, tick_us)
+            claims = first_claims(alone, runs, late_by, self._clock.monotonic())
+            self._undecided.update(claims)
+            self._ready.add(claims)
 
     def ask(self, state: JobState, tick_us: int, late_by: float) -> None:
         """Claim a tick whose turn has come; if its job wants that, not before its conditions were asked."""
@@ -122,15 +126,12 @@ class Claimer:
         """Claim ``run``, after what is being claimed for its job already.
 
         Args:
-            state: the job.
-            run: the tick, the immediate run or the triggered one.
-            late_by: seconds by which it was noticed late, of its ``misfire_grace``.
+            late_by: seconds by which it was noticed late, of the job's ``misfire_grace``.
             next_us: the tick after it.
-            rerun: the tick was granted before, and its run was interrupted.
+            rerun: it was granted before, and its run was interrupted.
         """
         self._turns.wait_no_longer(state)
-        patience = patience_with(state, run.kind, late_by)
-        give_up_at = None if patience is None else self._clock.monotonic() + patience
+        give_up_at = end_of_patience(state, run.kind, late_by, self._clock.monotonic())
         claim = Claim(state, run, next_us, give_up_at, rerun=rerun)
         if state.claims:
             return self._submit_behind(state.claims, claim)
@@ -186,9 +187,8 @@ class Claimer:
         if claim.timer is not None:
             claim.timer.cancel()
         claim.timer = None
-        if self._queue.claims:
-            self._queue.claims.discard(claim)
-        self._ready.add(claim)
+        self._queue.claims.discard(claim)
+        self._ready.add((claim,))
 
     async def claiming(self) -> None:
         """Ask for what is ready, batch after batch, until closed."""

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 from asyncsched._clock import sleep, wait_until_set
 from asyncsched._grants import ClaimKind
-from asyncsched._run import Outcome, Run, SkipReason, enter_run, run_in
+from asyncsched._run import Outcome, Run, SkipReason, enter_run, new_ids, run_in
 from asyncsched._tasks import is_being_cancelled
 from asyncsched.exceptions import SchedulerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncsched._accounting import Ledger
     from asyncsched._grants import Lease
@@ -83,6 +83,14 @@ class Executor:
     def new_run(self, state: JobState, kind: ClaimKind, fire_us: int) -> Run:
         """Return a run that has not begun."""
         return Run(self._origin, state.name, fire_us, state.settings.timezone, kind)
+
+    def new_ticks(self, states: Sequence[JobState], fire_us: int) -> list[Run]:
+        """Return a run for one tick of each job, that has not begun, but has its id."""
+        origin, ids = self._origin, new_ids(len(states))
+        return [
+            Run(origin, state.name, fire_us, state.settings.timezone, _TICK, run_id)
+            for state, run_id in zip(states, ids, strict=True)
+        ]
 
     def start(self, state: JobState, run: Run) -> None:
         """Carry out a run that nothing guards."""

@@ -25,9 +25,9 @@ def backoff(tries: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311
 
 
-def patience_with(state: JobState, kind: ClaimKind, late_by: float) -> float | None:
-    """Return for how many seconds a claim is tried that was made ``late_by`` seconds late; ``None``: however long."""
+def end_of_patience(state: JobState, kind: ClaimKind, late_by: float, now: float) -> float | None:
+    """Return until when a claim is tried that is made ``now``, ``late_by`` seconds late; ``None``: however long."""
     if state.terms.without_store:
-        return RUN_ANYWAY_AFTER
+        return now + RUN_ANYWAY_AFTER
     grace = TRIGGER_PATIENCE if kind is ClaimKind.TRIGGER else state.terms.grace
-    return None if grace is None else grace - late_by
+    return None if grace is None else now + grace - late_by

@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from asyncsched._claim import Claim
 
@@ -37,9 +37,9 @@ class Ready:
         """Whether more waits than one call takes."""
         return len(self._claims) > MOST_AT_ONCE
 
-    def add(self, claim: Claim) -> None:
-        """Add one to be asked."""
-        self._claims.append(claim)
+    def add(self, claims: Iterable[Claim]) -> None:
+        """Add some to be asked."""
+        self._claims += claims
         self._wanted.set()
 
     def wake(self) -> None:

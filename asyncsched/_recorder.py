@@ -129,12 +129,9 @@ class Recorder:
             self._leaving[state] = None
 
     def ended(self, state: JobState, run: Run) -> None:
-        """Record the end of a run, which is of a job that is recorded."""
+        """Record the end of a run that did not simply do its tick and succeed: of those, the ledger keeps a tuple."""
         self._resting.pop(state.name, None)
-        if run.outcome is _SUCCEEDED and run.side is None and run.kind is ClaimKind.TICK:
-            self._keep(state, (run.fire_us, run.started_us, run.duration, *run.ids, run.attempt, run.fence))
-        else:
-            self._keep(state, self._all_of(run))
+        self._keep(state, self._all_of(run))
 
     def skipped(
         self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind, run: Run | None = None

@@ -87,6 +87,14 @@ def new_id() -> str:
     return value
 
 
+def new_ids(count: int) -> list[str]:
+    """Return so many ids, drawn together: that costs a third. (A store of them for later would be shared by all copies
+    of the process, as of a fork.)"""
+    digits = os.urandom(16 * count).hex()
+    ids = [digits[start : start + 32] for start in range(0, 32 * count, 32)]
+    return [new_id() if each == _NO_ID else each for each in ids] if _NO_ID in ids else ids
+
+
 class Origin:
     """What all runs of one started scheduler share."""
 
@@ -242,11 +250,18 @@ class Run(RunContext):
     )
 
     def __init__(
-        self, origin: Origin, job: str, fire_us: int, timezone: tzinfo, kind: ClaimKind = ClaimKind.TICK
+        self,
+        origin: Origin,
+        job: str,
+        fire_us: int,
+        timezone: tzinfo,
+        kind: ClaimKind = ClaimKind.TICK,
+        run_id: str | None = None,
     ) -> None:
         self._origin = origin  # all in one function: a call of the base class's would cost as much as the rest
         self._timezone = timezone
-        self._run_id = self._trace_id = None
+        self._run_id = run_id
+        self._trace_id = None
         self.job = job
         self.fire_us = fire_us
         self.started_us = self.fence = 0

@@ -24,6 +24,7 @@ from zlib import crc32
 
 from asyncsched._clock import sleep
 from asyncsched._grants import ClaimKind
+from asyncsched._job_state import JobState
 from asyncsched._run import SkipReason
 from asyncsched._store_health import skew_of
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from asyncsched._accounting import Ledger
     from asyncsched._claim import Claim
-    from asyncsched._job_state import JobState
     from asyncsched.protocols import Attendance, Clock, Store, Timer
 
 ASKED_AHEAD_US = 7_000
@@ -50,7 +50,6 @@ FIRST_RETRY, LONGEST_RETRY = 1.0, 30.0
 LATE = "late"
 """The group of nodes whose clock is behind: in nobody's order."""
 
-_ELSEWHERE, _TICK = SkipReason.ELSEWHERE, ClaimKind.TICK  # an enum's member is slow to look up
 _ODD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
@@ -133,8 +132,6 @@ class Turns:
         self._taking: dict[JobState, int] = {}
         """The jobs at whose ticks the nodes take turns, each with what its name adds to their order."""
         self._waits: set[Wait] = set()
-        self._heard_us, self._heard_at = -1, 0.0
-        """The tick that was heard of last, and when: the wall clock."""
         self.asker: Asker
 
     @property
@@ -179,7 +176,7 @@ class Turns:
             return states
         place, peers, taking = self._place, self._peers, self._taking
         latest, tick_mark = late_by + LAST, _mark_of(tick_us)
-        now: list[JobState] = []
+        now, known = list[JobState](), list[JobState]()
         later: dict[int, list[JobState]] = {}
         for state in states:
             mark, grace, lock = taking.get(state), state.terms.grace, state.overlap_lock
@@ -192,13 +189,14 @@ class Turns:
             ):  # behind an older one, where it would be too late afterwards, or where a run is in progress here
                 now.append(state)
             elif tick_us <= state.remembered_us:
-                self._skip(state, tick_us, _ELSEWHERE)
+                known.append(state)
             elif rank := (place - (((mark + tick_mark) * _ODD & _MASK) * peers >> 64)) % peers:  # `first_of`
                 later.setdefault(rank, []).append(state)
             else:
                 now.append(state)
         for rank, group in later.items():
             self._wait(group, tick_us, wait_of(rank, peers), late_by)
+        self._skip(known, tick_us)
         return now
 
     def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> None:
@@ -237,10 +235,12 @@ class Turns:
             waiting.timer.cancel()
             self._waits.remove(waiting)
 
-    def _skip(self, state: JobState, tick_us: int, reason: SkipReason) -> None:
-        if state.decided_us < tick_us:
-            state.decided_us = tick_us
-        self._ledger.skipped(state, tick_us, reason, _TICK)
+    def _skip(self, states: Sequence[JobState], tick_us: int) -> None:
+        """Skip a tick that another node has."""
+        for state in states:
+            if state.decided_us < tick_us:
+                state.decided_us = tick_us
+        self._ledger.elsewhere(states, tick_us)
 
     def close(self) -> None:
         """Give up what waits."""
@@ -248,7 +248,8 @@ class Turns:
             for state in waiting.states:
                 if state.waiting is waiting:
                     self._forget(state, waiting)
-                    self._skip(state, waiting.tick_us, SkipReason.SHUTTING_DOWN)
+                    state.decided_us = max(state.decided_us, waiting.tick_us)
+                    self._ledger.skipped(state, waiting.tick_us, SkipReason.SHUTTING_DOWN, ClaimKind.TICK)
 
     def _look_round(self, attendance: Attendance) -> None:
         """Find this node's place among those of its group: alone, if it is not there yet."""
@@ -258,27 +259,31 @@ class Turns:
         peers = [each for each in attendance.nodes if each.startswith(group)]
         self._place, self._peers = (peers.index(name), len(peers)) if name in peers else (0, 1)
 
-    def heard(self, job: str, tick_us: int) -> None:
-        """Take in that a tick of a job was decided, as an answer to a claim of it would tell."""
-        state = self._states.get(job)
-        if state is None or tick_us <= state.remembered_us or self._skew is None:
+    def heard(self, jobs: Sequence[str], tick_us: int) -> None:
+        """Take in that a tick of some jobs was decided, as an answer to a claim of it would tell."""
+        now = self._clock.time()
+        if self._skew is None or tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
             return
-        if tick_us != self._heard_us:  # many are heard of in a row
-            now = self._clock.time()
-            if tick_us > (now - self._skew) * 1e6 + FURTHEST_AHEAD_US:
-                return
-            self._heard_us, self._heard_at = tick_us, now
-        gap_us = 0 if state.next_us is None else state.next_us - tick_us
-        if not gap_us and state.last_us:  # it has not come due here yet
-            gap_us = tick_us - state.last_us
-        state.remembered_us, state.remembered_until = tick_us, self._heard_at + state.terms.kept_for(gap_us)
-        waiting = state.waiting
-        if waiting is None:
-            if state.claims:
-                self.asker.told(state.claims[0])
-        elif waiting.tick_us <= tick_us:
-            self._forget(state, waiting)
-            self._skip(state, waiting.tick_us, _ELSEWHERE)
+        find, waited = self._states.get, list[JobState]()
+        for job in jobs:
+            state = find(job)
+            if state is None or tick_us <= state.remembered_us:
+                continue
+            gap_us = 0 if state.next_us is None else state.next_us - tick_us
+            if not gap_us and state.last_us:  # it has not come due here yet
+                gap_us = tick_us - state.last_us
+            state.remembered_us, state.remembered_until = tick_us, now + state.terms.kept_for(gap_us)
+            waiting = state.waiting
+            if waiting is None:
+                if state.claims:
+                    self.asker.told(state.claims[0])
+            elif waiting.tick_us == tick_us:
+                self._forget(state, waiting)
+                waited.append(state)
+            elif waiting.tick_us < tick_us:
+                self._forget(state, waiting)
+                self._skip([state], waiting.tick_us)
+        self._skip(waited, tick_us)
 
     async def hearing(self) -> None:
         """Hear what is decided, for ever."""

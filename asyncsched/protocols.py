@@ -155,8 +155,9 @@ class Attendance(Protocol):
     """One node's place among those that share a store: it is there, sees who else is, and hears what is decided.
 
     A store may have a method ``attend(name, heard)`` that gives one: ``name`` is called for the node's name, which may
-    change, and ``heard`` with job and tick when a tick is decided that another node has asked for, perhaps also of this
-    node's own. Nothing rests on it: news may come twice, late, or not at all. Without it, all ask for each tick.
+    change, and ``heard`` with jobs and a tick when that tick of theirs is decided and another node has asked for it,
+    perhaps also of this node's own. Nothing rests on it: news may come twice, late, or not at all. Without it, all ask
+    for each tick.
     """
 
     @property

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from asyncsched.stores import _wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asyncsched.stores._keys import Keys
     from asyncsched.stores._link import Link
@@ -35,10 +35,10 @@ class Hearing:
     Args:
         link: the way to the server that decides.
         keys: the keys, and the channel's name.
-        heard: is called with job and tick.
+        heard: is called with jobs and the tick of theirs that was decided.
     """
 
-    def __init__(self, link: Link, keys: Keys, heard: Callable[[str, int], None]) -> None:
+    def __init__(self, link: Link, keys: Keys, heard: Callable[[Sequence[str], int], None]) -> None:
         self._link = link
         self._keys = keys
         self._heard = heard
@@ -102,12 +102,16 @@ class Hearing:
         words = _wire.text(reply[2]).split(" ")
         if words[0] == self.mark:
             return
-        heard, before = self._heard, self._keys.before_job
+        before = self._keys.before_job
         length = len(before)
-        tick_us = 0
+        tick_us, jobs = 0, list[str]()
         for word in islice(words, 1, None):
             if word.startswith(before):
-                if tick_us and len(word) > length:
-                    heard(word[length:], tick_us)
-            else:
-                tick_us = int(word) if word.isascii() and word.isdigit() and len(word) <= 16 else 0
+                if len(word) > length:
+                    jobs.append(word[length:])
+                continue
+            if tick_us:
+                self._heard(jobs, tick_us)
+            tick_us, jobs = int(word) if word.isascii() and word.isdigit() and len(word) <= 16 else 0, []
+        if tick_us:
+            self._heard(jobs, tick_us)

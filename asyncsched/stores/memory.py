@@ -26,7 +26,7 @@ class _Attendance:
     """A node that is there."""
 
     def __init__(
-        self, attendances: list[_Attendance], name: Callable[[], str], heard: Callable[[str, int], None]
+        self, attendances: list[_Attendance], name: Callable[[], str], heard: Callable[[Sequence[str], int], None]
     ) -> None:
         self._attendances = attendances
         self.name = name
@@ -112,7 +112,7 @@ class MemoryStore:
             is_decided = answer.verdict not in _NO_NEWS and answer.newest_us == request.tick_us
             if is_decided and request.kind is ClaimKind.TICK and request.one_server and not request.max_attempts:
                 for attendance in tuple(self._attendances):
-                    attendance.heard(request.job, request.tick_us)
+                    attendance.heard((request.job,), request.tick_us)
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Renewal]:
         """Extend each lease by its ``lock_ttl`` if it is still its owner's."""
@@ -129,7 +129,7 @@ class MemoryStore:
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
-    def attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Attendance:
+    def attend(self, name: Callable[[], str], heard: Callable[[Sequence[str], int], None]) -> Attendance:
         """Let a node be there, until it leaves."""
         attendance = _Attendance(self._attendances, name, heard)
         self._attendances.append(attendance)

@@ -43,7 +43,7 @@ from asyncsched.stores._server_time import most_behind
 from asyncsched.stores._settings import checked_prefix, checked_replica_ack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -167,7 +167,7 @@ class RedisStore:
         """Call back, with job and tick, within a refresh after an interrupted run's lease was given back."""
         return self._handovers.listen(callback)
 
-    def attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Attendance | None:
+    def attend(self, name: Callable[[], str], heard: Callable[[Sequence[str], int], None]) -> Attendance | None:
         """Let a node be there, until it leaves; ``None`` on a Cluster, where every node asks for every tick: it would
         send each message from each of its members to each."""
         if self._link.is_cluster:
@@ -240,19 +240,22 @@ class RedisStore:
         """Free what is still the owner's; answer, for each lease, whether anything was; ``None``: nothing is known."""
         if not leases:
             return []
-        self._handovers.begin(leases)
+        handed_over = _handover.interrupted(leases)
+        self._handovers.begin(handed_over)
         async with self._link.deciding(f"release {len(leases)} leases"):
             answers = await self._link.settle(leases, self._place, self._questions.release)
             self._link.check(answers)
         freed = [None if isinstance(answer, Exception) else answer for answer in answers]
-        await self._hand_over(leases, freed)
+        if handed_over:
+            freed_of = dict(zip(leases, freed, strict=True))
+            await self._hand_over({lease: freed_of[lease] for lease in handed_over})
         return freed
 
-    async def _hand_over(self, leases: Sequence[Lease], freed: Sequence[bool | None]) -> None:
+    async def _hand_over(self, freed: Mapping[Lease, bool | None]) -> None:
         """Tell the other nodes of ticks that they may take over at once. If that fails, they learn it when the lease
         would have ended."""
-        answered = [lease for lease, was_held in zip(leases, freed, strict=True) if was_held is not None]
-        entries = self._handovers.entries(answered, {lease for lease, held in zip(leases, freed, strict=True) if held})
+        answered = [lease for lease, was_held in freed.items() if was_held is not None]
+        entries = self._handovers.entries(answered, {lease for lease, was_held in freed.items() if was_held})
         if entries:
             key = self._keys.handed
             orders: list[Order] = [(key, ("SADD", key, *entries)), (key, ("PEXPIRE", key, _handover.KEPT_MS))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asyncsched._tasks import cancel_until_ended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 
 class Ear:
@@ -18,10 +18,13 @@ class Ear:
     def __init__(self, store: Any, name: str) -> None:
         self.store = store
         self.heard: list[tuple[str, int]] = []
-        self.place = store.attend(lambda: name, lambda job, tick_us: self.heard.append((job, tick_us)))
+        self.place = store.attend(lambda: name, self._hear_of)
         self.begun = 1
         """How often hearing has begun."""
         self.hearing = asyncio.ensure_future(self._hear())
+
+    def _hear_of(self, jobs: Sequence[str], tick_us: int) -> None:
+        self.heard += [(job, tick_us) for job in jobs]
 
     async def _hear(self) -> None:
         while True:

@@ -149,7 +149,7 @@ async def _turns(connect: Connect, url: str) -> object:
     # Two nodes see each other; one hears what the other's claim decided, and one leaves. An old entry is removed.
     stores, heard = [connect(url, prefix=PREFIX) for _ in "ab"], []
     places = [
-        store.attend(lambda name=name: name, lambda job, tick_us: heard.append((job, tick_us)))
+        store.attend(lambda name=name: name, lambda jobs, tick_us: heard.extend((job, tick_us) for job in jobs))
         for store, name in zip(stores, "ab", strict=True)
     ]
     key = stores[0]._keys.nodes

@@ -16,7 +16,7 @@ from asyncsched._run import SkipReason
 from asyncsched._turns import FIRST_RETRY, LAST, LONGEST_RETRY, STEP, Turns, first_of, wait_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asyncsched import Job
     from asyncsched._job_state import JobState
@@ -27,7 +27,7 @@ SECOND = 1_000_000
 class Place:
     """An attendance as the test wants it."""
 
-    def __init__(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> None:
+    def __init__(self, name: Callable[[], str], heard: Callable[[Sequence[str], int], None]) -> None:
         self.name, self.heard = name, heard
         self.nodes: tuple[str, ...] = ()
         self.hears = True
@@ -66,7 +66,7 @@ class Meeting(Parts):
         self.tasks.append(asyncio.ensure_future(self.turns.hearing()))
         self.places: list[Place] = []
 
-    def _attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Place:
+    def _attend(self, name: Callable[[], str], heard: Callable[[Sequence[str], int], None]) -> Place:
         self.places.append(Place(name, heard))
         self.places[-1].now = self.clock.monotonic
         return self.places[-1]
@@ -179,9 +179,9 @@ async def test_a_node_that_hears_of_the_tick_does_not_ask(meeting: Meeting) -> N
     meeting.place.beside("n0", "n2")
     tick_us = meeting.due(state, meeting.tick_of(1, 3, place=1))
     await meeting.clock.advance(0.01)
-    meeting.place.heard("j", tick_us - 1)
+    meeting.place.heard(["j"], tick_us - 1)
     assert meeting.skips() == []
-    meeting.place.heard("j", tick_us)
+    meeting.place.heard(["j"], tick_us)
 
     assert meeting.skips() == [SkipReason.ELSEWHERE]
     assert (state.remembered_us, state.decided_us) == (tick_us, tick_us)
@@ -194,7 +194,7 @@ async def test_a_node_that_hears_of_the_tick_does_not_ask(meeting: Meeting) -> N
 async def test_what_was_heard_before_the_tick_came_due_counts(meeting: Meeting) -> None:
     state = meeting.job(one_server)
     state.next_us = meeting.now_us
-    meeting.place.heard("j", meeting.now_us)
+    meeting.place.heard(["j"], meeting.now_us)
     meeting.due(state)
     await meeting.clock.advance(1)
 
@@ -208,7 +208,7 @@ async def test_what_is_heard_before_it_comes_due_here_is_remembered_for_as_long(
     state = meeting.job(one_server)
     meeting.place.beside("n0", "n2")
     state.last_us, state.next_us = meeting.now_us - 31 * day, meeting.now_us
-    meeting.place.heard("j", meeting.now_us)
+    meeting.place.heard(["j"], meeting.now_us)
     assert state.remembered_until == pytest.approx(meeting.clock.time() + (2 * 31 + 7) * 86_400)
 
 
@@ -216,7 +216,7 @@ async def test_a_claim_whose_question_is_on_its_way_waits_for_the_answer(meeting
     answer = meeting.call_on_its_way(meeting.store.claims)
     run, _ = meeting.submit(meeting.job(one_server))
     await turns()
-    meeting.place.heard("j", run.fire_us)  # as told by its own claim
+    meeting.place.heard(["j"], run.fire_us)  # as told by its own claim
     answer.set_result(ClaimAnswer(Verdict.WON, fence=7, newest_us=run.fire_us))
     await meeting.clock.advance(1)
 
@@ -227,7 +227,7 @@ async def test_a_claim_that_may_have_won_is_asked_for_whatever_is_heard(meeting:
     meeting.store.claims += [ClaimAnswer(Verdict.UNDECIDED, detail="lost")]
     run, claim = meeting.submit(meeting.job(one_server))
     await turns()
-    meeting.place.heard("j", run.fire_us)
+    meeting.place.heard(["j"], run.fire_us)
     assert claim.timer is not None
     await meeting.clock.advance(1)
 
@@ -238,7 +238,7 @@ async def test_a_claim_that_was_too_early_is_settled_by_what_is_heard(meeting: M
     meeting.store.claims += [ClaimAnswer(Verdict.EARLY, wait=0.3)]
     run, _ = meeting.submit(meeting.job(one_server, no_overlap))
     await turns()
-    meeting.place.heard("j", run.fire_us)
+    meeting.place.heard(["j"], run.fire_us)
     await meeting.clock.advance(1)
 
     assert run.skip_reason is SkipReason.ELSEWHERE
@@ -256,7 +256,7 @@ async def test_what_is_heard_of_while_the_batch_forms_is_not_asked_for(meeting: 
     await turns()
     run, _ = meeting.submit(second)
     await turns()
-    meeting.place.heard("second", run.fire_us)
+    meeting.place.heard(["second"], run.fire_us)
     answer.set_result(ClaimAnswer(Verdict.ELSEWHERE))
     await meeting.clock.advance(1)
 
@@ -383,7 +383,7 @@ async def test_jobs_that_are_asked_for_at_once(meeting: Meeting, policies: Any, 
 async def test_what_is_no_tick_is_asked_for_at_once(meeting: Meeting, kind: ClaimKind) -> None:
     state = meeting.job(one_server)
     meeting.place.beside("n2", "n3")
-    meeting.place.heard("j", meeting.now_us + 1)
+    meeting.place.heard(["j"], meeting.now_us + 1)
     meeting.submit(state, kind, at=meeting.tick_of(2, 3))
     await turns()
     assert len(meeting.store.claimed) == 1
@@ -407,7 +407,7 @@ async def test_who_is_late_hears_first_what_there_is_to_hear(meeting: Meeting) -
     at = meeting.tick_of(1, 3)
     await meeting.clock.advance(0.03)
     meeting.due(state, at)
-    asyncio.get_running_loop().call_soon(meeting.place.heard, "j", at)
+    asyncio.get_running_loop().call_soon(meeting.place.heard, ["j"], at)
     await turns()
     assert (meeting.asked, meeting.skips()) == ([], [SkipReason.ELSEWHERE])
 
@@ -478,16 +478,16 @@ async def test_news_that_say_nothing_are_passed_over(meeting: Meeting, what: str
     if what == "no time":
         _timeless(meeting)
     tick_us = meeting.now_us + (2 * SECOND if what == "far ahead" else 0)
-    meeting.place.heard("other" if what == "unknown job" else "j", tick_us)
+    meeting.place.heard(["other" if what == "unknown job" else "j"], tick_us)
     assert state.remembered_us == 0
 
 
 async def test_older_news_change_nothing(meeting: Meeting) -> None:
     state = meeting.job(one_server)
     state.next_us = meeting.now_us + 10 * SECOND
-    meeting.place.heard("j", meeting.now_us)
+    meeting.place.heard(["j"], meeting.now_us)
     known = (state.remembered_us, state.remembered_until)
-    meeting.place.heard("j", meeting.now_us - SECOND)
+    meeting.place.heard(["j"], meeting.now_us - SECOND)
     assert (state.remembered_us, state.remembered_until) == known
 
 

@@ -91,10 +91,10 @@ class ScriptedStore:
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:
         return self.memory.listen(callback)
 
-    def attend(self, name: Callable[[], str], heard: Callable[[str, int], None]) -> Attendance:
-        def hear(job: str, tick_us: int) -> None:
+    def attend(self, name: Callable[[], str], heard: Callable[[Sequence[str], int], None]) -> Attendance:
+        def hear(jobs: Sequence[str], tick_us: int) -> None:
             if self.spreads_news:
-                heard(job, tick_us)
+                heard(jobs, tick_us)
 
         return self.memory.attend(name, hear)
 
@@ -110,7 +110,7 @@ class ScriptedStore:
 def ghost(memory: MemoryStore, group: str, number: int = 0) -> Attendance:
     """Have a node be there that never asks: frozen, or dead and not yet missed."""
     name = f"{group}|{number}-ghost|"
-    return memory.attend(lambda: name, lambda _job, _tick_us: None)
+    return memory.attend(lambda: name, lambda _jobs, _tick_us: None)
 
 
 async def _none() -> Sequence[Any]:
