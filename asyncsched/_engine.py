@@ -109,6 +109,7 @@ class Engine:
             nodes=lambda: self.turns.nodes,
             is_congested=lambda: self.claimer.is_congested,
         )
+        self.keeper.claims_in = self._ticker.claims_in
         self.states: dict[str, JobState] = {}
         self.turns = Turns(store, clock, node, self.states, ledger)
         self.claimer = Claimer(

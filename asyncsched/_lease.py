@@ -40,6 +40,9 @@ HEARING_INTERVAL = 1.0
 """Seconds between renewals at most of a lease whose holder may be asked to end: that is heard with a renewal."""
 RETRY_INTERVAL = 1.0
 """Seconds between tries of a renewal that was not answered."""
+LONGEST_LINGER = 0.02
+"""Seconds for which a release waits for claims to go along with, if they are due by then."""
+_SERVER_ALONE = (LockType.SERVER,)
 _RUN = LockType.RUN  # to look up a member of an enum costs several times as much
 RELEASE_BACKOFF = (0.1, 2.0)
 """First and longest pause, in seconds, between tries of a release."""
@@ -117,6 +120,8 @@ class LeaseKeeper:
     outage: Outage
     on_held: Callable[[float], None] = lambda _: None
     """Told the ``lock_ttl`` of each lease from when it is held."""
+    claims_in: Callable[[], float] = lambda: float("inf")
+    """Says in how many seconds something is claimed next, as far as is known."""
     _held: set[HeldLease] = field(default_factory=set)
     _timer: Timer | None = None
     _timer_at: float = float("inf")
@@ -284,7 +289,7 @@ class LeaseKeeper:
             return
         freed: Sequence[bool | None] = [None] * len(batch)
         try:
-            freed = await self.store.release([pending.lease for pending in batch])
+            freed = await self._release([pending.lease for pending in batch])
         except StoreUnavailableError as error:
             self.outage.noticed("release", error)
         else:
@@ -296,6 +301,16 @@ class LeaseKeeper:
         for pending, was_held in zip(batch, freed, strict=True):
             if was_held and pending.on_freed is not None:
                 pending.on_freed()
+
+    async def _release(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
+        """Release leases, with the claims that go within a moment if that is no loss: a newer tick takes ``server``
+        from a run that has it, and nobody waits for it."""
+        along = getattr(self.store, "release_along", None)
+        can_wait = self.claims_in() <= LONGEST_LINGER and all(lease.locks == _SERVER_ALONE for lease in leases)
+        if along is None or not can_wait:
+            return await self.store.release(leases)
+        freed: Sequence[bool | None] = await along(leases, LONGEST_LINGER)
+        return freed
 
     def close(self) -> None:
         """Look no more: what is still held ends by itself, unless it is dropped before."""

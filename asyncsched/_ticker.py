@@ -105,6 +105,7 @@ class Ticker:
         self._timer: Timer | None = None
         self._timer_us = 0
         self._known_lag_us = self._armed_lag_us = 0
+        self._claims_us = NEVER_US
         self._foreseen_us = 0
         """When the jobs in ``foreseen`` came due last."""
 
@@ -314,6 +315,7 @@ class Ticker:
         if self._backlog:
             return False
         plain_us, claimed_us = self.plain.next_us() or NEVER_US, self._next_claim_us()
+        self._claims_us = claimed_us
         if claimed_us != NEVER_US:
             self._expect(claimed_us)
         self._timer_us = min(plain_us, claimed_us)
@@ -329,6 +331,12 @@ class Ticker:
         self._armed_lag_us = self._lag_us()
         foreseen_at_us = (foreseen_us or NEVER_US) - self._ahead_us(foreseen_us)
         return min(guarded_us or NEVER_US, foreseen_at_us) + self._armed_lag_us
+
+    def claims_in(self) -> float:
+        """Return in how many seconds guarded jobs are claimed next; infinite: not at all, as far as is known."""
+        if self._is_congested():
+            return 0.0
+        return float("inf") if self._claims_us == NEVER_US else self._claims_us / 1e6 - self._clock.time()
 
     def refreshed(self) -> None:
         """Hear that the store's clock has been read: by it, guarded jobs may be due sooner or later than was known."""

@@ -134,7 +134,11 @@ class Store(Protocol):
         ...
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
-        """Free what is still the owner's; answer, for each lease, whether anything was; ``None``: nothing is known."""
+        """Free what is still the owner's; answer, for each lease, whether anything was; ``None``: nothing is known.
+
+        A store may have a method ``release_along(leases, within)`` that does the same together with its next call, or
+        after so many seconds.
+        """
         ...
 
     def listen(self, callback: Callable[[str, int], None]) -> Callable[[], None]:

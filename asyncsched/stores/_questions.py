@@ -99,11 +99,11 @@ class Questions:
         return _read(_wire.renewals, replies, batches)
 
     async def release(
-        self, server: Server, batches: Sequence[Sequence[Lease]], asking: bool
+        self, within: float, server: Server, batches: Sequence[Sequence[Lease]], asking: bool
     ) -> Sequence[Outcome[bool]]:
-        """Free locks."""
+        """Free locks; that can wait for so many seconds, to go along with another question."""
         calls = [_wire.release_call(self._keys, batch) for batch in batches]
-        replies, _ = await server.run(_scripts.RELEASE, calls, asking=asking)
+        replies, _ = await server.run(_scripts.RELEASE, calls, asking=asking, within=within)
         return _read(_wire.releases, replies, batches)
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError
 from asyncsched.stores import _clients
 from asyncsched.stores._connections import Connections
 from asyncsched.stores._failures import FAILURES, ClientFaultError, says_read_only
+from asyncsched.stores._passengers import Passengers
 from asyncsched.stores._server_time import ServerTime
 from asyncsched.stores._wire import UnexpectedReplyError
 
@@ -65,8 +66,9 @@ class Server:
         self._connections: Connections | None = None
         """Those of a client of our own."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._passengers = Passengers(self._send)
 
-    async def send(self, commands: Sequence[Command], *, asking: bool = False) -> list[Any]:
+    async def send(self, commands: Sequence[Command], *, asking: bool = False, within: float = 0.0) -> list[Any]:
         """Send ``commands`` in one round trip, on one connection, outside of any transaction.
 
         An error of the server stands among the replies as an exception.
@@ -74,8 +76,18 @@ class Server:
         Args:
             commands: what to send.
             asking: the server is to answer although the keys are still on their way to it.
+            within: seconds for which they can wait, to go along with what is sent next; 0: they go now.
         """
         words = [each for command in commands for each in (ASKING, command)] if asking else commands
+        if within:
+            replies = await self._passengers.ride(words, within)
+        elif self._passengers.are_waiting:
+            replies = await self._passengers.take_along(words)
+        else:
+            replies = await self._send(words)
+        return replies[1::2] if asking else replies
+
+    async def _send(self, words: Sequence[Command]) -> list[Any]:
         client = self._connected()
         try:
             if self._connections is None:
@@ -94,9 +106,8 @@ class Server:
                 await client.connection_pool.disconnect(inuse_connections=False)
             else:
                 await self._connections.close_idle()
-        replies = replies[1::2] if asking else replies
-        if len(replies) != len(commands):
-            raise UnexpectedReplyError(f"{len(replies)} replies to {len(commands)} commands")
+        if len(replies) != len(words):
+            raise UnexpectedReplyError(f"{len(replies)} replies to {len(words)} commands")
         return replies
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
@@ -108,7 +119,13 @@ class Server:
         return _without_errors(await self.send(commands))
 
     async def run(
-        self, script: Script, calls: Sequence[Call], *, then: Sequence[Command] = (), asking: bool = False
+        self,
+        script: Script,
+        calls: Sequence[Call],
+        *,
+        then: Sequence[Command] = (),
+        asking: bool = False,
+        within: float = 0.0,
     ) -> tuple[list[Any], list[Any]]:
         """Run ``script`` once for each of ``calls``, in order, and ``then`` behind them on the same connection.
 
@@ -120,6 +137,7 @@ class Server:
             calls: its keys and arguments.
             then: what follows.
             asking: the server is to answer although the keys are still on their way to it.
+            within: seconds for which the calls can wait, to go along with what is sent next.
 
         Returns:
             The calls' replies, an error as an exception; and the replies of ``then``, once for each of the (at most
@@ -128,7 +146,8 @@ class Server:
         Raises:
             RedisError: the server refused one of ``then``.
         """
-        sent = await self.send([*(_command("EVALSHA", script.sha, call) for call in calls), *then], asking=asking)
+        first = [*(_command("EVALSHA", script.sha, call) for call in calls), *then]
+        sent = await self.send(first, asking=asking, within=within)
         replies, tail = sent[: len(calls)], _without_errors(sent[len(calls) :])
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:

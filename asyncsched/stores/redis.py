@@ -238,12 +238,16 @@ class RedisStore:
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
         """Free what is still the owner's; answer, for each lease, whether anything was; ``None``: nothing is known."""
+        return await self.release_along(leases, 0.0)
+
+    async def release_along(self, leases: Sequence[Lease], within: float) -> Sequence[bool | None]:
+        """Do the same together with what is sent to the servers next, or after so many seconds."""
         if not leases:
             return []
         handed_over = _handover.interrupted(leases)
         self._handovers.begin(handed_over)
         async with self._link.deciding(f"release {len(leases)} leases"):
-            answers = await self._link.settle(leases, self._place, self._questions.release)
+            answers = await self._link.settle(leases, self._place, partial(self._questions.release, within))
             self._link.check(answers)
         freed = [None if isinstance(answer, Exception) else answer for answer in answers]
         if handed_over:

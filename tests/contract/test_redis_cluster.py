@@ -49,9 +49,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     trips: list[tuple[str, list[str]]] = []
     send = Server.send
 
-    async def noted(self: Server, commands: Any, *, asking: bool = False) -> list[Any]:
+    async def noted(self: Server, commands: Any, *, asking: bool = False, within: float = 0.0) -> list[Any]:
         trips.append((self.where, [command[0] for command in commands]))
-        return await send(self, commands, asking=asking)
+        return await send(self, commands, asking=asking, within=within)
 
     monkeypatch.setattr(Server, "send", noted)
     return trips
@@ -223,10 +223,10 @@ class TestClients:
         await store.refresh()
         send = Server.send
 
-        async def cancelled(self: Server, commands: Any, *, asking: bool = False) -> Any:
+        async def cancelled(self: Server, commands: Any, *, asking: bool = False, within: float = 0.0) -> Any:
             if self is store._link.servers[0]:
                 raise asyncio.CancelledError
-            return await send(self, commands, asking=asking)
+            return await send(self, commands, asking=asking, within=within)
 
         monkeypatch.setattr(Server, "send", cancelled)
         answers = await store.claim([tick(now_us(), job=cluster.job_of(primary)) for primary in cluster.primaries])

@@ -298,7 +298,7 @@ async def test_only_calls_that_were_not_run_are_sent_again(
     replies = iter([["one", unknown, "three", unknown, 1], ["two", "four", 2]])
     sent: list[list[Any]] = []
 
-    async def send(commands: list[Any], *, asking: bool) -> list[Any]:
+    async def send(commands: list[Any], *, asking: bool, within: float = 0.0) -> list[Any]:
         sent.append([command[0] for command in commands])
         return next(replies)
 
@@ -391,9 +391,9 @@ async def test_a_refresh_that_was_under_way_does_not_undo_a_pause(redis_backend:
     send = store._link.server.send
     sent: list[Any] = []
 
-    async def overtaken(commands: Any, *, asking: bool = False) -> Any:
+    async def overtaken(commands: Any, *, asking: bool = False, within: float = 0.0) -> Any:
         sent.append(commands)
-        replies = await send(commands, asking=asking)
+        replies = await send(commands, asking=asking, within=within)
         if len(sent) == 1:
             await store.set_paused("report", True)
         return replies
@@ -411,7 +411,7 @@ async def test_an_answer_that_no_script_gives_decides_nothing(
     store = redis_backend.store()
     await store.refresh()
 
-    async def strange(commands: Any, *, asking: bool = False) -> Any:
+    async def strange(commands: Any, *, asking: bool = False, within: float = 0.0) -> Any:
         return ["strange"] * len(commands)
 
     monkeypatch.setattr(store._link.server, "send", strange)
@@ -425,7 +425,7 @@ async def test_who_is_cancelled_while_waiting_for_an_answer_is_cancelled(
 ) -> None:
     store = redis_backend.store()
 
-    async def never(_: Any, *, asking: bool = False) -> Any:
+    async def never(_: Any, *, asking: bool = False, within: float = 0.0) -> Any:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(store._link.server, "send", never)

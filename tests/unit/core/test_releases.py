@@ -9,6 +9,7 @@ import pytest
 from _scripted import AWAY, turns
 
 from asyncsched._grants import Lease, LockType
+from asyncsched._lease import LONGEST_LINGER
 
 if TYPE_CHECKING:
     from _scripted import Parts
@@ -37,6 +38,38 @@ async def test_a_store_that_is_away_is_asked_again_after_longer_and_longer_pause
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
     assert parts.store.released == [[lease()]] * 8
     assert parts.outages == ["lost", "recovered"]
+
+
+@pytest.mark.parametrize(
+    ("locks", "claims_in", "goes_along"),
+    [
+        ((LockType.SERVER,), LONGEST_LINGER, True),
+        ((LockType.SERVER,), -1.0, True),
+        ((LockType.SERVER,), LONGEST_LINGER + 0.001, False),
+        ((LockType.SERVER,), float("inf"), False),
+        ((LockType.SERVER, LockType.OVERLAP), 0.0, False),
+        ((LockType.SERVER, LockType.RUN), 0.0, False),
+    ],
+)
+async def test_what_nobody_waits_for_goes_along_with_claims_that_are_near(
+    parts: Parts, locks: tuple[LockType, ...], claims_in: float, goes_along: bool
+) -> None:
+    along: list[tuple[list[Lease], float]] = []
+
+    async def release_along(leases: list[Lease], within: float) -> list[bool]:
+        along.append((leases, within))
+        return [True] * len(leases)
+
+    parts.store.release_along = release_along  # type: ignore[attr-defined]
+    parts.keeper.claims_in = lambda: claims_in
+    leases = [Lease(job, f"n1:{job}", 1, locks if job == "b" else (LockType.SERVER,), 60.0) for job in "ab"]
+    for each in leases:
+        parts.keeper.give_back(each)
+    await parts.clock.settle()
+
+    assert along == ([(leases, LONGEST_LINGER)] if goes_along else [])
+    assert parts.store.released == ([] if goes_along else [leases])
+    assert parts.keeper.pending_releases == 0
 
 
 async def test_after_an_answer_the_pauses_begin_anew(parts: Parts) -> None:
