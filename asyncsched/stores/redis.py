@@ -241,9 +241,11 @@ class RedisStore:
         return await self.release_along(leases, 0.0)
 
     async def release_along(self, leases: Sequence[Lease], within: float) -> Sequence[bool | None]:
-        """Do the same together with what is sent to the servers next, or after so many seconds."""
+        """Do the same together with what is sent to the servers next, or after so many seconds, of the time that an
+        operation may take at most a quarter."""
         if not leases:
             return []
+        within = min(within, self._link.operation_timeout / 4)
         handed_over = _handover.interrupted(leases)
         self._handovers.begin(handed_over)
         async with self._link.deciding(f"release {len(leases)} leases"):
