@@ -345,6 +345,7 @@ class Ticker:
 
     def disarm(self) -> None:
         """Wait for nothing."""
+        self._claims_us = NEVER_US
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncsched import ConfigurationError, Run, RunContext, RunFilter, Scheduler, SchedulerError, current_run
+from asyncsched._run import new_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,17 @@ async def test_an_id_of_zeros_is_drawn_again(
     draws = iter([bytes(16), bytes(16)])
     monkeypatch.setattr("os.urandom", lambda _size: next(draws, b"\xab" * 16))
     assert await trace_ids(scheduler, clock) == ["ab" * 16]
+
+
+def test_ids_that_are_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = new_ids(300)
+    assert len(set(ids)) == 300
+    assert all(DEFAULT.fullmatch(value) for value in ids)
+    assert new_ids(0) == []
+
+    draws = iter([b"\x01" * 16 + bytes(16) + b"\x02" * 16, b"\x03" * 16])
+    monkeypatch.setattr("os.urandom", lambda _size: next(draws))
+    assert new_ids(3) == ["01" * 16, "03" * 16, "02" * 16], "all zero is not a valid id"
 
 
 async def test_the_services_own_ids(make_scheduler: Callable[..., Scheduler], clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -390,3 +391,32 @@ async def test_a_handler_that_returns_after_its_lease_has_ended_has_lost_it(
         run = await scheduler.trigger("a")
         assert await run.wait() is outcome
         await clock.settle()
+
+
+@pytest.mark.parametrize(("phase", "goes_along"), [(0.015, True), (0.5, False)])
+async def test_leases_go_back_with_claims_that_are_near_but_not_at_a_stop(
+    scheduler: Scheduler, store: ScriptedStore, clock: FakeClock, phase: float, goes_along: bool
+) -> None:
+    along: list[tuple[Any, ...]] = []
+
+    async def release_along(leases: Any, within: float) -> Any:
+        along.append((leases, within))
+        return await store.release(leases)
+
+    store.release_along = release_along  # type: ignore[attr-defined]
+    last = Work()
+    scheduler.add_job("a", quick).per_seconds(10).on_one_server()
+    scheduler.add_job("b", last).per_seconds(10).phase(phase).on_one_server()
+    async with running(scheduler, clock):
+        await clock.advance(10.01)
+        assert len(store.requests("release")) == 1
+        assert len(along) == goes_along
+        await clock.advance(9.98)  # 10 ms before the next claim, which a stop does not wait for
+        along.clear()
+        stopping = asyncio.ensure_future(scheduler.stop())
+        await clock.settle()
+        assert store.locks("b") == {LockType.SERVER}
+        last.finish()
+        await stopping
+    assert store.locks("b") == set()
+    assert along == []
