@@ -122,6 +122,8 @@ class LeaseKeeper:
     """Told the ``lock_ttl`` of each lease from when it is held."""
     claims_in: Callable[[], float] = lambda: float("inf")
     """Says in how many seconds something is claimed next, as far as is known."""
+    _are_waited_for: bool = False
+    """Whether any lease was held that others may wait for: then none lingers, as such a one could come behind it."""
     _held: set[HeldLease] = field(default_factory=set)
     _timer: Timer | None = None
     _timer_at: float = float("inf")
@@ -138,6 +140,8 @@ class LeaseKeeper:
         """Take charge of a lease that was asked for at ``sent_at`` (monotonic seconds)."""
         trusted_for, interval = _windows(lease.lock_ttl, lease.cancellable)  # the second is always the shorter one
         held = HeldLease(lease, on_lost, sent_at + trusted_for, sent_at + interval)
+        if lease.locks != _SERVER_ALONE:
+            self._are_waited_for = True
         self._held.add(held)
         self.on_held(lease.lock_ttl)
         if held.renew_at < self._timer_at:
@@ -306,8 +310,8 @@ class LeaseKeeper:
         """Release leases, with the claims that go within a moment if that is no loss: a newer tick takes ``server``
         from a run that has it, and nobody waits for it."""
         along = getattr(self.store, "release_along", None)
-        can_wait = self.claims_in() <= LONGEST_LINGER and all(lease.locks == _SERVER_ALONE for lease in leases)
-        if along is None or not can_wait:
+        are_waited_for = self._are_waited_for or any(lease.locks != _SERVER_ALONE for lease in leases)
+        if along is None or are_waited_for or self.claims_in() > LONGEST_LINGER:
             return await self.store.release(leases)
         freed: Sequence[bool | None] = await along(leases, LONGEST_LINGER)
         return freed

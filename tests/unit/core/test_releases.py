@@ -72,6 +72,25 @@ async def test_what_nobody_waits_for_goes_along_with_claims_that_are_near(
     assert parts.keeper.pending_releases == 0
 
 
+async def test_nothing_lingers_once_a_lease_was_held_that_others_wait_for(parts: Parts) -> None:
+    """That one could end while another lingers, and its release would come behind that."""
+    lingered: list[Lease] = []
+
+    async def release_along(leases: list[Lease], within: float) -> list[bool]:
+        lingered.extend(leases)
+        return [True] * len(leases)
+
+    parts.store.release_along = release_along  # type: ignore[attr-defined]
+    parts.keeper.claims_in = lambda: 0.0
+    server, overlap = (Lease("j", f"n1:{lock}", 1, (lock,), 60.0) for lock in (LockType.SERVER, LockType.OVERLAP))
+    for each, has_lingered in ((server, True), (overlap, False), (server, False)):
+        lingered.clear()
+        parts.keeper.drop(parts.keeper.hold(each, 0.0, lambda _: None))
+        await parts.clock.settle()
+        assert bool(lingered) == has_lingered
+    assert parts.store.released == [[overlap], [server]]
+
+
 async def test_after_an_answer_the_pauses_begin_anew(parts: Parts) -> None:
     parts.store.releases = [AWAY, AWAY, True, AWAY]
     parts.keeper.give_back(lease("a"))
