@@ -111,12 +111,10 @@ class Ledger:
         if kept is None:
             return
         if outcome is _SUCCEEDED and run.side is None and run.kind is _TICK:  # what nearly all do
-            run_id, trace_id = run._run_id, run._trace_id  # noqa: SLF001 - as they are: on this path none are made
-            if run_id is None and trace_id is None:
-                kept.append((run.fire_us, run.started_us, run.duration))
+            if run._run_id or run._trace_id:  # noqa: SLF001 - as they are: on this path none are made
+                kept.append((run.fire_us, run.started_us, run.duration, *run.ids, run.attempt, run.fence))
             else:
-                ids = run_id or "", trace_id or ""
-                kept.append((run.fire_us, run.started_us, run.duration, *ids, run.attempt, run.fence))
+                kept.append((run.fire_us, run.started_us, run.duration))
         elif self.recorder is not None:
             self.recorder.ended(state, run)
 
@@ -222,7 +220,7 @@ class Ledger:
         if self.bus.is_heard and self.bus.wants(events.LeaseLost):
             self.bus.emit(events.LeaseLost(**self._of_run(run), why=why))
 
-    def elsewhere(self, states: Sequence[JobState], fire_us: int, kind: ClaimKind = ClaimKind.TICK) -> None:
+    def elsewhere(self, states: Sequence[JobState], fire_us: int, kind: ClaimKind = _TICK) -> None:
         """Book a tick of some jobs that another node has, which says what became of it."""
         self._elsewhere += len(states)
         for state in states:
@@ -238,11 +236,11 @@ class Ledger:
         """Book a tick, an immediate run or a triggered one that does not run here; ``run``: what it would have been."""
         if reason is _ELSEWHERE:
             self.elsewhere((state,), fire_us, kind)
-            return
-        self._count(state, reason)
-        if self.recorder is not None:
-            self.recorder.skipped(state, fire_us, reason, kind, run)
-        self._tell_skipped(state, fire_us, reason, kind)
+        else:
+            self._count(state, reason)
+            if self.recorder is not None:
+                self.recorder.skipped(state, fire_us, reason, kind, run)
+            self._tell_skipped(state, fire_us, reason, kind)
 
     def _tell_skipped(self, state: JobState, fire_us: int, reason: SkipReason, kind: ClaimKind) -> None:
         level = SKIP_LEVELS[reason]
@@ -392,12 +390,9 @@ class Ledger:
         return {"at": self.now(), "node": self.node, "job": state.job.name}
 
     def _of_run(self, run: Run) -> dict[str, Any]:
-        return {
+        return self._ids(run) | {
             "at": self.now(),
             "node": run.node,
-            "job": run.job,
-            "run_id": run.run_id,
-            "trace_id": run.trace_id,
             "fire_time": from_us(run.fire_us),
             "kind": run.kind,
             "attempt": run.attempt,

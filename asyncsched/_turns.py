@@ -196,7 +196,8 @@ class Turns:
                 now.append(state)
         for rank, group in later.items():
             self._wait(group, tick_us, wait_of(rank, peers), late_by)
-        self._skip(known, tick_us)
+        if known:
+            self._skip(known, tick_us)
         return now
 
     def _wait(self, states: list[JobState], tick_us: int, wait: float, late_by: float) -> None:
@@ -283,7 +284,8 @@ class Turns:
             elif waiting.tick_us < tick_us:
                 self._forget(state, waiting)
                 self._skip([state], waiting.tick_us)
-        self._skip(waited, tick_us)
+        if waited:
+            self._skip(waited, tick_us)
 
     async def hearing(self) -> None:
         """Hear what is decided, for ever."""
