@@ -21,7 +21,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Measure asyncsched beside its peers and its limits."
     )
-    parser.add_argument("--quick", action="store_true", help="about 3 minutes: smaller sizes, fewer rounds and peers")
+    parser.add_argument(
+        "--quick", action="store_true", help="three to four minutes: smaller sizes, fewer rounds, few limits and peers"
+    )
     names = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--only", action="append", choices=names, metavar="SCENARIO", help=", ".join(names))
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of every scenario, in place of its own number")

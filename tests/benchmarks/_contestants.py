@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks._bars import APS3, BARE
 from benchmarks._model import OURS, Contestant
 
@@ -10,22 +12,23 @@ BURST_SETUP = {"apscheduler3": 150, "apscheduler4": 500, "aiocron": 150, "schedu
 """Microseconds to allow for registering one job before a burst."""
 
 ours = Contestant(OURS, "ours", "asyncsched")
-ours_uvloop = Contestant("asyncsched, uvloop", "ours", "asyncsched", needs="uvloop", loop="uvloop")
+ours_uvloop = Contestant("asyncsched, uvloop", "ours", "asyncsched", needs="uvloop", loop="uvloop", quick=False)
 bare = Contestant(BARE, "limit", "bare")
-bare_uvloop = Contestant("bare loop, uvloop", "limit", "bare", needs="uvloop", loop="uvloop")
+bare_uvloop = Contestant("bare loop, uvloop", "limit", "bare", needs="uvloop", loop="uvloop", quick=False)
 call_at = Contestant("loop.call_at", "limit", "call_at")
 aps3 = Contestant(APS3, "peer", "apscheduler3", needs="apscheduler3")
+aps3_at_leisure = replace(aps3, quick=False)
 aps4 = Contestant("APScheduler 4 alpha", "peer", "apscheduler4", needs="apscheduler4", quick=False)
 aiocron = Contestant("aiocron", "peer", "aiocron", needs="aiocron", quick=False)
 schedule = Contestant("schedule", "peer", "schedule", needs="schedule", quick=False)
 
-LOCAL = (ours, bare, aps3, aps4, aiocron, schedule)
+LOCAL = (ours, bare, aps3_at_leisure, aps4, aiocron, schedule)
 
 EAGER = (
     Contestant("asyncsched, not eager", "ours", "asyncsched", options={"eager": False}),
     Contestant("asyncsched, eager", "ours", "asyncsched"),
     Contestant(BARE, "limit", "bare"),
-    Contestant("bare loop, eager", "limit", "bare", loop="eager"),
+    Contestant("bare loop, eager", "limit", "bare", loop="eager", quick=False),
 )
 
 CRON = (
@@ -54,12 +57,12 @@ IMPORTS = (
 SCRIPT, ON_A_FILE = "bare loop, one script a batch", "asyncsched on a SQLite file"
 CLUSTER = (
     Contestant(OURS, "ours", "cluster_asyncsched"),
-    Contestant(ON_A_FILE, "ours", "cluster_sqlite"),
+    Contestant(ON_A_FILE, "ours", "cluster_sqlite", quick=False),
     Contestant(SCRIPT, "limit", "cluster_bare"),
-    Contestant("bare loop, asyncsched's protocol", "limit", "cluster_protocol"),
-    Contestant("the same, with failover", "limit", "cluster_failover"),
-    Contestant("the same, with runs supervised and accounted for", "limit", "cluster_accounted"),
-    Contestant("static partition", "limit", "cluster_partition"),
+    Contestant("bare loop, asyncsched's protocol", "limit", "cluster_protocol", quick=False),
+    Contestant("the same, with failover", "limit", "cluster_failover", quick=False),
+    Contestant("the same, with runs supervised and accounted for", "limit", "cluster_accounted", quick=False),
+    Contestant("static partition", "limit", "cluster_partition", quick=False),
     Contestant(
         "taskiq",
         "peer",
@@ -77,9 +80,9 @@ CLUSTER = (
 SPREAD = {"groups": 100}
 CLIMB = (
     Contestant(OURS, "ours", "cluster_asyncsched", options=SPREAD),
-    Contestant(ON_A_FILE, "ours", "cluster_sqlite", options=SPREAD),
+    Contestant(ON_A_FILE, "ours", "cluster_sqlite", options=SPREAD, quick=False),
     Contestant(SCRIPT, "limit", "cluster_bare", options=SPREAD),
-    Contestant("static partition", "limit", "cluster_partition", options=SPREAD),
-    Contestant("asyncsched, all on the second", "ours", "cluster_asyncsched"),
+    Contestant("static partition", "limit", "cluster_partition", options=SPREAD, quick=False),
+    Contestant("asyncsched, all on the second", "ours", "cluster_asyncsched", quick=False),
     *(each for each in CLUSTER if each.kind == "peer"),
 )
