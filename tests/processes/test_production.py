@@ -156,14 +156,12 @@ def a_run_is_asked_for_on_one_node(shell: Shell, node: str) -> None:
     code, out, err = shell.run("trigger", "send_invoices", "--node", node, "--why", "a customer asked", by="ada")
     assert code == 0, err
     assert node in out
-    asked_for: list[dict[str, Any]] = []
 
-    def has_ended() -> bool:  # at night its own tick may come due beside it
-        asked_for[:] = [each for each in endings(shell, "send_invoices") if each["kind"] == "trigger"]
-        return bool(asked_for)
+    def asked_for() -> list[dict[str, Any]]:  # at night its own tick may come due beside it
+        return [each for each in endings(shell, "send_invoices") if each["kind"] == "trigger"]
 
-    until(has_ended)
-    (ending,) = asked_for
+    until(asked_for)
+    (ending,) = asked_for()
     assert (ending["node"], ending["outcome"]) == (node, "succeeded")
     assert (ending["by"], ending["why"]) == ("ada", "a customer asked")
     code, _, err = shell.run("trigger", "send_invoice")
