@@ -17,12 +17,12 @@ bare = Contestant(BARE, "limit", "bare")
 bare_uvloop = Contestant("bare loop, uvloop", "limit", "bare", needs="uvloop", loop="uvloop", quick=False)
 call_at = Contestant("loop.call_at", "limit", "call_at")
 aps3 = Contestant(APS3, "peer", "apscheduler3", needs="apscheduler3")
-aps3_at_leisure = replace(aps3, quick=False)
+aps3_in_full = replace(aps3, quick=False)
 aps4 = Contestant("APScheduler 4 alpha", "peer", "apscheduler4", needs="apscheduler4", quick=False)
 aiocron = Contestant("aiocron", "peer", "aiocron", needs="aiocron", quick=False)
 schedule = Contestant("schedule", "peer", "schedule", needs="schedule", quick=False)
 
-LOCAL = (ours, bare, aps3_at_leisure, aps4, aiocron, schedule)
+LOCAL = (ours, bare, aps3_in_full, aps4, aiocron, schedule)
 
 EAGER = (
     Contestant("asyncsched, not eager", "ours", "asyncsched", options={"eager": False}),

@@ -113,7 +113,7 @@ LATENESS = Scenario(
     "lateness",
     "Lateness with jobs at staggered phases of each second",
     (Case("1 000 jobs", {"jobs": 1_000}),),
-    (who.ours, who.call_at, who.bare, who.aps3_at_leisure, who.aps4, who.aiocron, who.schedule),
+    (who.ours, who.call_at, who.bare, who.aps3_in_full, who.aps4, who.aiocron, who.schedule),
     (
         Metric("p50_us", "p50", "us", 0),
         Metric("p99_us", "p99", "us", 0),
@@ -200,6 +200,8 @@ CLIMB = Scenario(
     params={"window": 4},
     quick_params={"window": 3},
 )
+QUICK_SIZES = ((3, 0), (10, 0), (10, 1))
+"""Nodes, and dead ones, in the quick form."""
 SIZE = Scenario(
     "size",
     "Ever more nodes, 20 jobs each second, each at its own instant",
@@ -207,7 +209,7 @@ SIZE = Scenario(
         Case(
             f"{nodes} nodes{', one more dead' * dead}",
             {"nodes": nodes, "jobs": 20, "dead": dead},
-            quick=nodes == 10 or nodes + dead == 3,
+            quick=(nodes, dead) in QUICK_SIZES,
         )
         for nodes in (3, 10, 30, 100)
         for dead in (0, 1)

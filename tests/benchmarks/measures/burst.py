@@ -51,6 +51,8 @@ async def _bursts(order: Order) -> dict[str, float]:
         started = 0  # there may have been instants before the first that counts
         cpu_before = time.process_time()
         await asyncio.wait_for(all_started.wait(), LONGEST)
+        if last_start > instant + interval - 0.05:
+            raise RuntimeError(f"a burst of {jobs} jobs took longer than the {interval} s to the next one")
         took.append(last_start - instant)
         cpu.append(cpu_by_then - cpu_before)
     return {"starts_per_s": jobs / min(took), "cpu_us": min(cpu) / jobs * 1e6}
